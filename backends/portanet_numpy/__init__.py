@@ -1,0 +1,69 @@
+"""NumPy on a CPU: the backend of portanet's base install."""
+
+from typing import Any
+
+from portanet.backend import Backend
+from portanet.im2col import Window, batch_last, pad
+
+
+class NumpyBackend(Backend):
+    """NumPy arrays in main memory."""
+
+    name = "numpy"
+    library = "numpy"
+    install = "pip install numpy"
+
+    @classmethod
+    def load(cls) -> Any:
+        """Return NumPy itself: it conforms to the standard from 2.1 on."""
+        import numpy as np
+
+        return np
+
+    @classmethod
+    def info(cls) -> dict[str, str]:
+        """Return NumPy's version, and each BLAS that it loaded with its number of threads."""
+        import numpy as np
+        import threadpoolctl
+
+        pools = [p for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
+        blas = ", ".join(
+            f"{p['internal_api']} {p['version'] or ''} ({p['num_threads']} threads)" for p in pools
+        )
+        build = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
+        return {"version": np.__version__, "devices": "cpu", "BLAS": blas or f"{build} (not asked)"}
+
+    def to_numpy(self, x: Any) -> Any:
+        """Return the array itself."""
+        import numpy as np
+
+        return np.asarray(x)
+
+    def im2col(self, x: Any, window: Window) -> Any:
+        """Lay the pixels under each window position in a column, by one strided copy."""
+        np = self.xp
+        c, n = x.shape[1], x.shape[0]
+        (oh, ow), (kh, kw) = window.output_size(*x.shape[2:]), window.kernel
+        image = pad(np, batch_last(np, x), window)
+        by_channel, by_row, by_column, by_sample = image.strides
+        view = np.lib.stride_tricks.as_strided(
+            image,
+            (c, kh, kw, oh, ow, n),
+            (
+                by_channel,
+                by_row * window.dilation[0],
+                by_column * window.dilation[1],
+                by_row * window.stride[0],
+                by_column * window.stride[1],
+                by_sample,
+            ),
+            writeable=False,
+        )
+        columns = np.empty(view.shape, dtype=x.dtype)
+        columns[...] = view
+        return columns.reshape(c * kh * kw, oh * ow * n)
+
+    def index_add(self, x: Any, indices: Any, values: Any) -> Any:
+        """Add rows in place, summing where an index repeats."""
+        self.xp.add.at(x, indices, values)
+        return x

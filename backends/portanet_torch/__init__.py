@@ -1,0 +1,55 @@
+"""PyTorch tensors as a plain array library, on a CPU or a GPU: none of its autograd is used."""
+
+from typing import Any
+
+from portanet.backend import Backend
+
+
+class TorchBackend(Backend):
+    """Torch tensors on one torch device, such as ``"cpu"`` or ``"cuda:0"``."""
+
+    name = "torch"
+    library = "torch"
+    install = "pip install torch"
+
+    @classmethod
+    def load(cls) -> Any:
+        """Return array-api-compat's view of torch, which supplies what torch names otherwise."""
+        import array_api_compat.torch as xp
+
+        return xp
+
+    @classmethod
+    def info(cls) -> dict[str, str]:
+        """Return torch's version, devices and number of threads."""
+        import torch
+
+        gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        return {
+            "version": torch.__version__,
+            "devices": ", ".join(["cpu", *gpus]),
+            "threads": str(torch.get_num_threads()),
+        }
+
+    def from_numpy(self, host: Any) -> Any:
+        """Return the values as a tensor; copies what torch cannot share or would warn about."""
+        import torch
+
+        if not host.flags.writeable or any(step < 0 for step in host.strides):
+            host = host.copy()
+        return torch.asarray(host, device=self.device)
+
+    def to_numpy(self, x: Any) -> Any:
+        """Return the values in main memory."""
+        return x.detach().cpu().numpy()
+
+    def synchronize(self) -> None:
+        """Wait for the GPU, where the tensors are on one."""
+        import torch
+
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def index_add(self, x: Any, indices: Any, values: Any) -> Any:
+        """Add rows in place, summing where an index repeats."""
+        return x.index_add_(0, indices, values)

@@ -1,0 +1,295 @@
+"""Where arrays live: the array libraries that portanet runs on, and the choice among them.
+
+A `Backend` is an array library on one device. Every method has a generic version here, written in
+nothing but the array API standard; a backend overrides one where its library can do better, and
+the generic version stays the oracle of its tests. Backends are found by name through the
+entry-point group ``portanet.backends``; this module imports none of them.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from importlib.metadata import entry_points
+from typing import Any, ClassVar
+
+from portanet import im2col as _generic
+from portanet.random import Key, Shape
+
+Array = Any  # an array of any backend; the standard has no common base class
+
+
+class BackendError(RuntimeError):
+    """A backend cannot be used; the message says why and what to do."""
+
+
+class BackendMismatchError(BackendError, TypeError):
+    """Arrays of different backends, or devices, met in one call."""
+
+
+class Backend:
+    """An array library on a device, with the default dtype of new parameters and data.
+
+    Subclass it to add a library: set `name` and `library`, say in `load` how its array API
+    namespace is imported, and publish the class under the entry-point group ``portanet.backends``.
+    """
+
+    name: ClassVar[str]
+    library: ClassVar[str]  # the package that defines the array type
+    install: ClassVar[str]  # the command that installs it
+
+    def __init__(self, device: Any = None, dtype: str = "float32") -> None:
+        reason = self.unavailable()
+        if reason is not None:
+            raise BackendError(f"backend '{self.name}' cannot be used: {reason}")
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+        self.xp = self.load()
+        self.dtype = dtype
+        try:
+            probe = self.xp.empty((1,), dtype=getattr(self.xp, dtype), device=device)
+        except Exception as error:
+            raise BackendError(
+                f"backend '{self.name}' has no device {device!r} for {dtype}: {error}"
+            ) from error
+        self.device = probe.device
+        self.floats = tuple(self._float_dtypes())  # the dtypes that layers compute in
+
+    def _float_dtypes(self) -> Iterator[Any]:
+        for name in ("float32", "float64"):
+            # A device may lack float64.
+            with suppress(Exception):
+                dtype = getattr(self.xp, name)
+                yield self.xp.empty((1,), dtype=dtype, device=self.device).dtype
+
+    def __repr__(self) -> str:
+        return f"<backend {self.name} on {self.device}, {self.dtype}>"
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.device}"
+
+    @classmethod
+    def load(cls) -> Any:
+        """Import the library and return its array API namespace."""
+        raise NotImplementedError
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Return why the backend cannot be used here and what to do, or None where it can."""
+        try:
+            cls.load()
+        except ImportError as error:
+            return f"{error}; install it with: {cls.install}"
+        except Exception as error:  # a library that is there but broken
+            return f"importing {cls.library} failed: {error!r}"
+        return None
+
+    @classmethod
+    def owns(cls, array: Any) -> bool:
+        """Say whether `array` is one of this library's."""
+        return hasattr(array, "dtype") and any(
+            base.__module__.partition(".")[0] == cls.library for base in type(array).__mro__
+        )
+
+    @classmethod
+    def info(cls) -> dict[str, str]:
+        """Return what ``python -m portanet info`` prints of the library: versions, devices."""
+        return {}
+
+    def asarray(self, x: Any, dtype: str | None = None) -> Array:
+        """Return `x` as an array of this library on this device, sharing memory where it can.
+
+        `x` is an array of any backend, or anything that ``numpy.asarray`` takes. Without `dtype`,
+        floating-point numbers take the backend's `dtype`; integers and booleans keep theirs.
+        Raises TypeError for complex numbers, strings and objects.
+        """
+        import numpy as np
+
+        source = _place(x)
+        if source is not None and (source.name, source.device) == (self.name, self.device):
+            if dtype is None and self.xp.isdtype(x.dtype, "real floating"):
+                dtype = self.dtype
+            return x if dtype is None else self.xp.astype(x, getattr(self.xp, dtype), copy=False)
+        host = np.asarray(x) if source is None else source.to_numpy(x)
+        if host.dtype.kind not in "biuf":
+            raise TypeError(f"expected real numbers, got dtype {host.dtype}")
+        if dtype is None and host.dtype.kind == "f":
+            dtype = self.dtype
+        # Converting before the transfer moves fewer bytes; files may hold the other byte order.
+        native = host.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
+        return self.from_numpy(host.astype(native, copy=False))
+
+    def from_numpy(self, host: Any) -> Array:
+        """Return a NumPy array's values on this device, with its dtype."""
+        return self.xp.asarray(host, device=self.device)
+
+    def to_numpy(self, x: Array) -> Any:
+        """Return `x` as a NumPy array, to be read only: it may share `x`'s memory."""
+        import numpy as np
+
+        return np.from_dlpack(x, device="cpu")
+
+    def random(self, key: Key, shape: Shape, dtype: str) -> Array:
+        """Return numbers uniform in [0, 1): always the same ones for the same key.
+
+        The generic version draws them on the host, so that masks agree between backends.
+        """
+        return self.from_numpy(key.uniform(shape, dtype))
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that was asked of it."""
+
+    def im2col(self, x: Array, window: _generic.Window) -> Array:
+        """Lay the pixels under each window position in a column; see `portanet.im2col.im2col`."""
+        return _generic.im2col(self.xp, x, window)
+
+    def col2im(
+        self, columns: Array, shape: tuple[int, int, int, int], window: _generic.Window
+    ) -> Array:
+        """Add columns back to their pixels; see `portanet.im2col.col2im`."""
+        return _generic.col2im(self.xp, columns, shape, window)
+
+    def index_add(self, x: Array, indices: Array, values: Array) -> Array:
+        """Add ``values[i]`` to ``x[indices[i]]`` in place, for every i, and return `x`.
+
+        `x` is (V, …), `indices` integers (N,), `values` (N, …). Indices may repeat: their values
+        are summed. The standard has no assignment through integer arrays, so the generic version
+        is a product with one-hot rows; O(N·V), it is slow for large V.
+        """
+        xp = self.xp
+        rows = xp.arange(x.shape[0], dtype=indices.dtype, device=x.device)
+        one_hot = xp.astype(rows[:, None] == indices[None, :], x.dtype)
+        x[...] += xp.reshape(one_hot @ xp.reshape(values, (values.shape[0], -1)), x.shape)
+        return x
+
+    def fused(self, formula: Callable[..., Any]) -> Callable[..., Any]:
+        """Return an element-wise `formula` as this library runs it fastest; here, as it is."""
+        return formula
+
+
+_classes: dict[str, type[Backend]] = {}  # loaded or registered, by name
+_broken: dict[str, str] = {}  # entry points that could not be loaded, with the reason
+_places: dict[tuple[type, Any], Backend] = {}  # by array type and device: a dict look-up, 0.1 µs
+_scanned = False
+_process: Backend | None = None
+_local: ContextVar[Backend | None] = ContextVar("portanet_backend", default=None)
+
+
+def register_backend(backend: type[Backend]) -> type[Backend]:
+    """Make a backend known under its name without an entry point; may be used as a decorator."""
+    _classes[backend.name] = backend
+    return backend
+
+
+def _known() -> dict[str, type[Backend]]:
+    """Return every backend class; reads the entry points once, when first needed (30 ms)."""
+    global _scanned
+    if not _scanned:
+        for point in entry_points(group="portanet.backends"):
+            try:
+                _classes.setdefault(point.name, point.load())
+            except Exception as error:  # somebody else's package: report it, do not fail on it
+                _broken[point.name] = f"{point.value} failed to load: {error!r}"
+        _scanned = True
+    return _classes
+
+
+def available_backends() -> dict[str, str | None]:
+    """Map each known backend's name to None, or to the reason that it cannot be used here."""
+    reasons = {name: cls.unavailable() for name, cls in _known().items()}
+    return dict(sorted((reasons | _broken).items()))
+
+
+def make_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Backend:
+    """Return a backend by name without selecting it; arguments and errors as `set_backend`."""
+    known = _known()
+    if name == "auto":
+        name = "cupy" if "cupy" in known and known["cupy"].unavailable() is None else "numpy"
+    if name in _broken:
+        raise BackendError(f"backend '{name}' cannot be used: {_broken[name]}")
+    if name not in known:
+        names = ", ".join(sorted(known)) or "none: is portanet installed (pip install -e .)?"
+        raise BackendError(f"unknown backend {name!r}; known are auto and: {names}")
+    return known[name](device, dtype)
+
+
+def set_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Backend:
+    """Select, for the whole process, where new parameters and data are made.
+
+    `name` is a known backend's, or ``"auto"``: CuPy where a CUDA device answers, else NumPy.
+    `device` is the library's own word for a device (``"cuda:1"`` for torch, 1 for CuPy), by default
+    the library's default. `dtype` is ``"float32"`` or ``"float64"``. What exists stays where it is;
+    ``model.to(name)`` moves a model.
+
+    Raises BackendError for an unknown name, a missing library (with the command that installs it)
+    or a device that does not answer.
+    """
+    global _process
+    _process = make_backend(name, device=device, dtype=dtype)
+    return _process
+
+
+@contextmanager
+def use_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Iterator[Backend]:
+    """Select a backend within a ``with`` block, in this thread or task only."""
+    token = _local.set(make_backend(name, device=device, dtype=dtype))
+    try:
+        yield get_backend()
+    finally:
+        _local.reset(token)
+
+
+def get_backend() -> Backend:
+    """Return the selected backend: `use_backend`, else `set_backend`, else ``PORTANET_BACKEND``.
+
+    Without any of these it is NumPy.
+    """
+    return _local.get() or _process or set_backend(os.environ.get("PORTANET_BACKEND") or "numpy")
+
+
+def backend_of(*arrays: Array) -> Backend:
+    """Return the backend where the arrays live, in its default dtype.
+
+    Raises TypeError for what is not an array of a known library, and BackendMismatchError where
+    two arrays live apart.
+    """
+    first: Backend | None = None
+    for array in arrays:
+        place = _place(array)
+        if place is None:
+            raise TypeError(
+                f"expected an array of one of {', '.join(sorted(_known()))}, "
+                f"got {type(array).__name__}; portanet.asarray(…) makes one"
+            )
+        if first is None:
+            first = place
+        elif place is not first:
+            raise BackendMismatchError(
+                f"arrays of {first} and of {place} met in one call; move one: "
+                "portanet.asarray(…) moves data, model.to(…) a model"
+            )
+    if first is None:
+        raise TypeError("backend_of needs at least one array")
+    return first
+
+
+def _place(array: Any) -> Backend | None:
+    """Return the backend of one array, or None for anything else."""
+    try:
+        return _places[type(array), array.device]
+    except (AttributeError, KeyError, TypeError):
+        pass
+    for cls in list(_known().values()):
+        if cls.owns(array):
+            return _places.setdefault((type(array), array.device), cls(array.device))
+    return None
+
+
+def asarray(x: Any, dtype: str | None = None) -> Array:
+    """Return `x` as an array of the selected backend; see `Backend.asarray`."""
+    return get_backend().asarray(x, dtype)
+
+
+def dtype_name(array: Array) -> str:
+    """Return an array's dtype as a word that every backend knows, such as ``"float32"``."""
+    return str(array.dtype).rpartition(".")[2]

@@ -1,0 +1,85 @@
+"""Checks of arguments: errors that name what came and what was expected.
+
+portanet takes PyTorch's words for layers, losses and optimizers, Keras's for training. Whoever
+brings a word from the other side is told the one that is used here.
+"""
+
+import difflib
+import inspect
+from operator import index
+from typing import Any
+
+Pair = tuple[int, int]
+
+ALIASES = {
+    "learning_rate": "lr",
+    "beta_1": "betas",
+    "beta_2": "betas",
+    "epsilon": "eps",
+    "units": "out_features",
+    "filters": "out_channels",
+    "strides": "stride",
+    "pool_size": "kernel_size",
+    "dilation_rate": "dilation",
+    "rate": "p",
+    "use_bias": "bias",
+    "alpha": "negative_slope",
+    "num_epochs": "epochs",
+    "steps_per_epoch": "steps",
+    "scheduler": "schedule",
+    "validation": "validation_data",
+}
+
+
+class Named(type):
+    """Metaclass: a call with an unknown option raises TypeError and suggests the known one."""
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        if options:
+            check_options(cls.__name__, cls.__init__, options)  # type: ignore[misc]
+        return super().__call__(*args, **options)
+
+
+def check_options(who: str, function: Any, options: dict[str, Any]) -> None:
+    """Raise TypeError where `function` does not take one of the options."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    known = [name for name in parameters if name != "self"]
+    for option in options:
+        if option not in parameters:
+            close = difflib.get_close_matches(option, known, n=1)
+            alias = ALIASES.get(option)
+            word = alias if alias in known else close[0] if close else None
+            hint = f"did you mean {word!r}?" if word else f"it takes {', '.join(known) or 'none'}"
+            raise TypeError(f"{who} has no option {option!r}; {hint}")
+
+
+def integer(what: str, value: Any, least: int = 1) -> int:
+    """Return `value` as an int of at least `least`, or raise TypeError or ValueError."""
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an int, got {value!r}") from None
+    if number < least:
+        raise ValueError(f"{what} must be at least {least}, got {value!r}")
+    return number
+
+
+def pair(what: str, value: Any, least: int = 1) -> Pair:
+    """Return ``(height, width)`` from an int or a pair of ints of at least `least`."""
+    both = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(both) != 2:
+        raise ValueError(f"{what} must be an int or a pair of ints, got {value!r}")
+    return integer(what, both[0], least), integer(what, both[1], least)
+
+
+def number(what: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
+    """Return `value` as a float in [low, high], or raise TypeError or ValueError."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} must be a number, got {value!r}") from None
+    if not low <= result <= high:
+        raise ValueError(f"{what} must be in [{low:g}, {high:g}], got {value!r}")
+    return result

@@ -1,0 +1,151 @@
+"""The shared hot core of convolution and pooling: window geometry, im2col and its transpose.
+
+Users see images as (N, C, H, W). Here the batch is the *last* axis, (C, H, W, N): then every slice
+that a window position takes is a long contiguous run, one 2-D matrix product serves the whole
+batch, and its result is already in the same order. `batch_last` and `batch_first` change between
+the two views without copying; element-wise functions keep whatever order the memory has.
+
+The functions take the array namespace `xp` and use nothing outside the array API standard. They
+are the generic versions, and the oracles, of `Backend.im2col` and `Backend.col2im`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from portanet.checks import Pair, pair
+
+Padding = int | Pair | Literal["same", "valid"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window that slides over an image: all lengths as ``(height, width)``, in pixels.
+
+    `padding` holds ``(before, after)`` for each of the two axes.
+    """
+
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
+    dilation: Pair = (1, 1)
+
+    @classmethod
+    def of(
+        cls,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: Padding = 0,
+        dilation: int | Pair = 1,
+    ) -> "Window":
+        """Read the arguments of a layer, as PyTorch defines them.
+
+        ``padding="same"`` keeps the image's size and needs stride 1; where the padding is odd, the
+        extra pixel goes to the bottom and the right.
+        """
+        kernel, strides = pair("kernel_size", kernel_size), pair("stride", stride)
+        dilations = pair("dilation", dilation)
+        if padding == "valid":
+            padding = 0
+        if padding == "same":
+            if strides != (1, 1):
+                raise ValueError(f'padding="same" needs stride 1, got stride {stride!r}')
+            total = [d * (k - 1) for k, d in zip(kernel, dilations, strict=True)]
+            (top, left) = (t // 2 for t in total)
+            pads = ((top, total[0] - top), (left, total[1] - left))
+        elif isinstance(padding, str):
+            raise ValueError(f'padding must be numbers, "same" or "valid", got {padding!r}')
+        else:
+            vertical, horizontal = pair("padding", padding, least=0)
+            pads = ((vertical, vertical), (horizontal, horizontal))
+        return cls(kernel, strides, pads, dilations)
+
+    def output_size(self, height: int, width: int) -> Pair:
+        """Return how many positions the window takes along each axis of an image."""
+        sizes = []
+        for length, k, s, (before, after), d in zip(
+            (height, width), self.kernel, self.stride, self.padding, self.dilation, strict=True
+        ):
+            free = length + before + after - d * (k - 1) - 1
+            if free < 0:
+                raise ValueError(
+                    f"a window of {self.kernel} (dilation {self.dilation}, padding {self.padding}) "
+                    f"does not fit into an image of {height}×{width}"
+                )
+            sizes.append(free // s + 1)
+        return sizes[0], sizes[1]
+
+    def positions(self, size: Pair) -> Iterator[tuple[slice, slice]]:
+        """Yield, for each kernel element in row-major order, the pixels that it meets.
+
+        They are slices of the padded image's rows and columns, `size` long: the outputs' size.
+        """
+        for i in range(self.kernel[0]):
+            for j in range(self.kernel[1]):
+                yield (
+                    _reach(i * self.dilation[0], self.stride[0], size[0]),
+                    _reach(j * self.dilation[1], self.stride[1], size[1]),
+                )
+
+
+def _reach(start: int, step: int, count: int) -> slice:
+    return slice(start, start + step * (count - 1) + 1, step)
+
+
+def batch_last(xp: Any, x: Any) -> Any:
+    """View (N, C, H, W) as (C, H, W, N)."""
+    return xp.permute_dims(x, (1, 2, 3, 0))
+
+
+def batch_first(xp: Any, x: Any) -> Any:
+    """View (C, H, W, N) as (N, C, H, W)."""
+    return xp.permute_dims(x, (3, 0, 1, 2))
+
+
+def pad(xp: Any, x: Any, window: Window, value: float = 0.0) -> Any:
+    """Return `x` (C, H, W, N) with a border of `value`; `x` itself where there is none."""
+    (top, bottom), (left, right) = window.padding
+    if not (top or bottom or left or right):
+        return x
+    c, h, w, n = x.shape
+    shape = (c, h + top + bottom, w + left + right, n)
+    padded = xp.full(shape, value, dtype=x.dtype, device=x.device)
+    padded[:, top : top + h, left : left + w, :] = x
+    return padded
+
+
+def crop(x: Any, window: Window, height: int, width: int) -> Any:
+    """Undo `pad`: view the inner `height` × `width` pixels of `x` (C, H, W, N)."""
+    top, left = window.padding[0][0], window.padding[1][0]
+    return x[:, top : top + height, left : left + width, :]
+
+
+def im2col(xp: Any, x: Any, window: Window) -> Any:
+    """Lay the pixels under each window position in a column.
+
+    `x` is (N, C, H, W); the result is (C·kh·kw, OH·OW·N), so that a convolution is ``W @ columns``.
+    """
+    n, c, h, w = x.shape
+    oh, ow = window.output_size(h, w)
+    kh, kw = window.kernel
+    image = pad(xp, batch_last(xp, x), window)
+    columns = xp.empty((c, kh * kw, oh, ow, n), dtype=x.dtype, device=x.device)
+    for k, (rows, cols) in enumerate(window.positions((oh, ow))):
+        columns[:, k, :, :, :] = image[:, rows, cols, :]
+    return xp.reshape(columns, (c * kh * kw, oh * ow * n))
+
+
+def col2im(xp: Any, columns: Any, shape: tuple[int, int, int, int], window: Window) -> Any:
+    """Add columns back to the pixels they came from: the transpose of `im2col`.
+
+    `shape` is the image's (N, C, H, W). Where windows overlap, their values are summed.
+    """
+    n, c, h, w = shape
+    oh, ow = window.output_size(h, w)
+    (top, bottom), (left, right) = window.padding
+    parts = xp.reshape(columns, (c, window.kernel[0] * window.kernel[1], oh, ow, n))
+    padded = (c, h + top + bottom, w + left + right, n)
+    image = xp.zeros(padded, dtype=columns.dtype, device=columns.device)
+    for k, (rows, cols) in enumerate(window.positions((oh, ow))):
+        image[:, rows, cols, :] += parts[:, k, :, :, :]
+    return batch_first(xp, crop(image, window, h, w))

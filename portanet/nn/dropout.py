@@ -1,0 +1,52 @@
+"""Dropout: training with some of the numbers left out."""
+
+from math import prod
+
+from portanet.backend import Array, dtype_name
+from portanet.checks import number
+from portanet.nn.context import Context, Gradients, Pullback
+from portanet.nn.layer import Layer
+
+
+class Dropout(Layer):
+    """In training, zeros each element with probability p and scales the rest by 1 / (1 − p).
+
+    y = x · mask, mask = 0 with probability p, else 1 / (1 − p); in inference y = x.
+
+    Args:
+        p: the probability of a zero, in [0, 1] (PyTorch's; some texts give the share kept).
+
+    Shapes: x and y (N, …). In training the context must carry `rng`; the same key gives the same
+    mask. Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from
+    overfitting", 2014.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = number("p", p, high=1.0)
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps the mask."""
+        backend = self.accept(x)
+        if not ctx.training or self.p == 0.0:
+            return x, _identity
+        if ctx.rng is None:
+            self.fail("training needs random numbers: Context(training=True, rng=Key(seed))")
+        xp = backend.xp
+        # Drawn with the batch innermost in memory, which is the order of the layers' outputs.
+        drawn = backend.random(ctx.rng, (prod(x.shape[1:]), x.shape[0]), dtype_name(x))
+        scale = 1.0 / (1.0 - self.p) if self.p < 1.0 else 0.0
+        mask = xp.where(drawn < self.p, 0.0, xp.asarray(scale, dtype=x.dtype, device=x.device))
+        mask = xp.reshape(mask.T, x.shape)
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            return dy * mask, {}
+
+        return x * mask, pullback
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"p={self.p}"
+
+
+def _identity(dy: Array) -> tuple[Array, Gradients]:
+    return dy, {}

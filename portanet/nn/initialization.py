@@ -1,0 +1,133 @@
+"""The distributions that initial parameters are drawn from.
+
+An initialisation is called with a key, a shape and the parameter's fans, and returns a host array
+(float64), or one number for all elements, so that a network starts the same on every backend. For a weight (out, in/groups, kh, kw)
+fan_in = in/groups · kh · kw and fan_out = out · kh · kw, as in PyTorch; a bias has its weight's.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any, Protocol
+
+from portanet.random import Key, Shape
+
+
+class Initialization(Protocol):
+    """What draws a parameter: ``init(key, shape, fan_in, fan_out)`` gives a host array."""
+
+    def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        """Return numbers of the given shape, or one for all of them."""
+
+
+def _uniform(key: Key, shape: Shape, bound: float) -> Any:
+    return (key.uniform(shape) * 2.0 - 1.0) * bound
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Every element is `value`."""
+
+    value: float
+
+    def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Zeros(Constant):
+    """Every element is 0."""
+
+    value: float = 0.0
+
+
+@dataclass(frozen=True)
+class Ones(Constant):
+    """Every element is 1."""
+
+    value: float = 1.0
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform in [−bound, bound]."""
+
+    bound: float
+
+    def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        return _uniform(key, shape, self.bound)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal with mean 0 and standard deviation `std`."""
+
+    std: float
+
+    def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        return key.normal(shape) * self.std
+
+
+@dataclass(frozen=True)
+class FanInUniform:
+    """Uniform in ±1/√fan_in: PyTorch's default for weights and biases of Linear and Conv2d.
+
+    PyTorch writes it for weights as ``kaiming_uniform_(a=√5)`` (LeCun et al., "Efficient
+    BackProp", 1998, propose the same scaling).
+    """
+
+    def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        return _uniform(key, shape, 1.0 / sqrt(fan_in))
+
+
+@dataclass(frozen=True)
+class HeUniform:
+    """Uniform in ±gain·√(3/fan_in), gain √2 by default: variance 2/fan_in, for ReLU.
+
+    Source: He et al., "Delving deep into rectifiers", 2015.
+    """
+
+    gain: float = sqrt(2.0)
+
+    def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        return _uniform(key, shape, self.gain * sqrt(3.0 / fan_in))
+
+
+@dataclass(frozen=True)
+class HeNormal:
+    """Normal with standard deviation gain/√fan_in, gain √2 by default, for ReLU.
+
+    Source: He et al., "Delving deep into rectifiers", 2015.
+    """
+
+    gain: float = sqrt(2.0)
+
+    def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        return key.normal(shape) * (self.gain / sqrt(fan_in))
+
+
+@dataclass(frozen=True)
+class GlorotUniform:
+    """Uniform in ±gain·√(6/(fan_in + fan_out)).
+
+    Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks", 2010.
+    """
+
+    gain: float = 1.0
+
+    def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        return _uniform(key, shape, self.gain * sqrt(6.0 / (fan_in + fan_out)))
+
+
+@dataclass(frozen=True)
+class GlorotNormal:
+    """Normal with standard deviation gain·√(2/(fan_in + fan_out)).
+
+    Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks", 2010.
+    """
+
+    gain: float = 1.0
+
+    def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        return key.normal(shape) * (self.gain * sqrt(2.0 / (fan_in + fan_out)))

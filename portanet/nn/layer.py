@@ -1,0 +1,104 @@
+"""The contract of every layer: one vector-Jacobian product."""
+
+from typing import Any
+
+from portanet.backend import Array, Backend, backend_of, dtype_name
+from portanet.nn.context import Context, Pullback
+from portanet.nn.tree import ParameterTree
+from portanet.random import Key, Shape, fresh_seed
+
+
+class Layer(ParameterTree):
+    """A differentiable function with named parameters.
+
+    A layer implements one method, ``vjp(x, ctx) -> (y, pullback)``, with
+    ``pullback(dy) -> (dx, grads)``; it stores nothing on itself, so that one layer may run many
+    times, in many threads, before any pullback is called. A layer that computes something declares
+    its arrays with `add_parameter` and `add_buffer`; one that is made of layers assigns them as
+    attributes and runs them with ``ctx.run(name, layer, x)``.
+
+    The rest is what notebooks want: ``layer(x)`` for inference, ``forward`` and ``backward`` with
+    `grads`, `params` by name, `state_dict`, `summary`, `to`.
+    """
+
+    _last_call: tuple[Pullback, Shape] | None = None
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return the output and its pullback: the forward and the backward mathematics.
+
+        The pullback must not mention `self` nor rebind what it captures, and it returns gradients
+        without adding them anywhere.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define vjp")
+
+    def accept(self, x: Array, *arrays: Array) -> Backend:
+        """Return the backend of the input and the layer's own arrays.
+
+        Raises TypeError where the input is no array, not floating-point or not of the arrays'
+        dtype, and BackendMismatchError where they live apart.
+        """
+        backend = backend_of(x, *arrays)
+        if arrays and x.dtype != arrays[0].dtype:
+            self.fail(
+                f"expected x of {dtype_name(arrays[0])}, its parameters' dtype, got "
+                f"{dtype_name(x)}; portanet.asarray(x, dtype=…) converts",
+                TypeError,
+            )
+        if x.dtype not in backend.floats:
+            self.fail(f"expected floating-point x, got {dtype_name(x)}", TypeError)
+        return backend
+
+    def __call__(self, x: Array) -> Array:
+        """Return the output for `x` in inference mode."""
+        return self.vjp(x, Context(needs_input_grad=False, needs_pullback=False))[0]
+
+    def forward(self, x: Array, training: bool = False, seed: int | None = None) -> Array:
+        """Return the output and remember the call for one `backward`.
+
+        With `training`, running statistics are updated and dropout draws from `seed` (fresh
+        entropy by default). Not for several threads at once: these use `vjp`.
+        """
+        ctx = Context(training, rng=Key(fresh_seed() if seed is None else seed))
+        y, pullback = self.vjp(x, ctx)
+        ctx.apply_updates()
+        self._last_call = (pullback, tuple(y.shape))
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx for the last `forward` and add the parameters' gradients into `grads`."""
+        if self._last_call is None:
+            self.fail("backward needs a forward of its own before it", RuntimeError)
+        pullback, shape = self._last_call
+        if tuple(dy.shape) != shape:
+            self.fail(f"expected dy of the output's shape {shape}, got {tuple(dy.shape)}")
+        self._last_call = None
+        dx, grads = pullback(dy)
+        owners = self.owners()
+        for n, grad in grads.items():
+            layer, key = owners[n]
+            old = layer._own_grads.get(key)
+            layer._own_grads[key] = grad if old is None else old + grad
+        return dx
+
+    def summary(self, input_shape: Shape) -> str:
+        """Return a table of the layers with their output shapes and numbers of parameters.
+
+        `input_shape` is one sample's, without the batch: ``model.summary((1, 28, 28))``.
+        """
+        from portanet.nn.summary import summarize
+
+        return summarize(self, input_shape)
+
+    def __repr__(self) -> str:
+        if not self.children:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        lines = [f"({n}): {child!r}" for n, child in self.children.items()]
+        body = "\n".join(lines).replace("\n", "\n  ")
+        return f"{type(self).__name__}(\n  {body}\n)"
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_last_call": None}  # a pullback cannot be copied or pickled

@@ -1,0 +1,39 @@
+"""Layers that only change shapes."""
+
+from math import prod
+
+from portanet.backend import Array, backend_of
+from portanet.nn.context import Context, Gradients, Pullback
+from portanet.nn.layer import Layer
+
+
+class Flatten(Layer):
+    """Join the axes `start_dim` to `end_dim` into one: (N, C, H, W) becomes (N, C·H·W).
+
+    Any dtype; the result is a view where the memory allows it.
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps only x's shape."""
+        xp = backend_of(x).xp
+        shape, ndim = x.shape, x.ndim
+        first, last = (d + ndim if d < 0 else d for d in (self.start_dim, self.end_dim))
+        if not 0 <= first <= last < ndim:
+            self.fail(
+                f"cannot flatten axes {self.start_dim} to {self.end_dim} of shape {tuple(shape)}"
+            )
+        joined = (*shape[:first], prod(shape[first : last + 1]), *shape[last + 1 :])
+        needs_input_grad = ctx.needs_input_grad
+        y = xp.reshape(x, joined)
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            return (xp.reshape(dy, shape) if needs_input_grad else None), {}
+
+        return y, pullback
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

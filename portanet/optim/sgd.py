@@ -1,0 +1,59 @@
+"""Stochastic gradient descent."""
+
+from portanet.backend import Array
+from portanet.checks import number
+from portanet.nn.tree import ParameterTree
+from portanet.optim.optimizer import Hyper, Optimizer
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum, Nesterov's momentum and weight decay.
+
+    g ← g + weight_decay · p
+    m ← momentum · m + (1 − dampening) · g, in the first step m ← g
+    g ← g + momentum · m (Nesterov) or m
+    p ← p − lr · g
+
+    Without momentum the second and third lines are left out. Definitions and defaults are
+    PyTorch's. Sources: Robbins and Monro, "A stochastic approximation method", 1951; Polyak, "Some
+    methods of speeding up the convergence of iteration methods", 1964; Sutskever et al., "On the
+    importance of initialization and momentum in deep learning", 2013.
+    """
+
+    slots = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        model: ParameterTree,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        if nesterov and (momentum == 0.0 or dampening != 0.0):
+            raise ValueError("nesterov needs a momentum and zero dampening")
+        super().__init__(
+            model,
+            lr=number("lr", lr),
+            momentum=number("momentum", momentum),
+            dampening=float(dampening),
+            weight_decay=number("weight_decay", weight_decay),
+            nesterov=bool(nesterov),
+        )
+
+    @staticmethod
+    def update(p: Array, g: Array, state: dict[str, Array], step: int, hyper: Hyper) -> None:
+        """Change `p` and its momentum in place."""
+        if hyper["weight_decay"]:
+            g = g + hyper["weight_decay"] * p
+        momentum = hyper["momentum"]
+        if momentum:
+            m = state["momentum_buffer"]
+            if step == 1:
+                m[...] = g
+            else:
+                m *= momentum
+                m += (1.0 - hyper["dampening"]) * g
+            g = g + momentum * m if hyper["nesterov"] else m
+        p -= hyper["lr"] * g
