@@ -16,3 +16,19 @@ from portanet.backend import (
 from portanet.random import Key
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "BackendMismatchError",
+    "Key",
+    "asarray",
+    "available_backends",
+    "backend_of",
+    "get_backend",
+    "nn",
+    "optim",
+    "register_backend",
+    "set_backend",
+    "use_backend",
+]

@@ -45,7 +45,8 @@ class Sequential(Layer):
             return y, no_pullback
 
         def backward(dy: Array) -> tuple[Array, Gradients]:
-            d, sums = dy, {}
+            d = dy
+            sums: Gradients = {}
             for names, pullback in reversed(pullbacks):
                 d, grads = pullback(d)
                 for key, grad in grads.items():
@@ -58,11 +59,12 @@ class Sequential(Layer):
         return y, backward
 
     def __getitem__(self, key: str | int) -> Layer:
-        if isinstance(key, str):
-            if key not in self.children:
-                self.fail(f"no layer {key!r}; there are {', '.join(self.children)}", KeyError)
-            return self.children[key]
-        return list(self.children.values())[key]
+        layers: dict[str, Layer] = self.children
+        if isinstance(key, int):
+            return list(layers.values())[key]
+        if key not in layers:
+            self.fail(f"no layer {key!r}; there are {', '.join(layers)}", KeyError)
+        return layers[key]
 
     def __len__(self) -> int:
         return len(self.children)

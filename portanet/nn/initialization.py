@@ -1,8 +1,9 @@
 """The distributions that initial parameters are drawn from.
 
 An initialisation is called with a key, a shape and the parameter's fans, and returns a host array
-(float64), or one number for all elements, so that a network starts the same on every backend. For a weight (out, in/groups, kh, kw)
-fan_in = in/groups · kh · kw and fan_out = out · kh · kw, as in PyTorch; a bias has its weight's.
+(float64), or one number for all elements, so that a network starts the same on every backend. For a
+weight (out, in/groups, kh, kw) fan_in = in/groups · kh · kw and fan_out = out · kh · kw, as in
+PyTorch; a bias has its weight's.
 """
 
 from dataclasses import dataclass

@@ -158,7 +158,9 @@ class CrossEntropyLoss(Loss):
 
 
 class MSELoss(Loss):
-    """Mean squared error: ℓ = Σⱼ (sⱼ − tⱼ)² / J over the J numbers of a sample; dℓ/ds = 2 (s − t) / J.
+    """Mean squared error: ℓ = Σⱼ (sⱼ − tⱼ)² / J over the J numbers of a sample.
+
+    dℓ/ds = 2 (s − t) / J.
 
     Shapes: scores s and target t (N, …), equal. The result has the scores' dtype. It is a mean over
     the batch, weighted by `sample_weight` (N,) where given.

@@ -1,5 +1,6 @@
 """Normalisation of activations."""
 
+from math import prod
 from typing import Any
 
 from portanet.backend import Array
@@ -43,9 +44,9 @@ class _BatchNorm(Layer):
         per_channel = tuple(-1 if a == 1 else 1 for a in range(x.ndim))
         needs_input_grad = ctx.needs_input_grad
         of_batch = ctx.training or not buffers
+        count = prod(x.shape) // self.num_features  # values per channel
 
         if of_batch:
-            count = x.size // max(self.num_features, 1)
             if count < 2:
                 self.fail(f"needs more than one value per channel, got shape {tuple(x.shape)}")
             mean = xp.mean(x, axis=axes, keepdims=True)
@@ -96,11 +97,12 @@ class _BatchNorm(Layer):
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
 
 
-_DOC = """Batch normalisation over {axes}: y = w (x − mean) / √(var + eps) + b, for each channel.
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation over the batch and the length: y = w (x − mean) / √(var + eps) + b.
 
-    In training, mean and var (biased) are the batch's, and the running statistics move towards
-    them: running ← (1 − momentum) · running + momentum · new, the new variance unbiased. In
-    inference the running statistics are used.
+    In training, mean and var (biased) are the batch's for each channel, and the running statistics
+    move towards them: running ← (1 − momentum) · running + momentum · new, the new variance
+    unbiased. In inference the running statistics are used.
 
     Args:
         num_features: channels, C.
@@ -111,21 +113,24 @@ _DOC = """Batch normalisation over {axes}: y = w (x − mean) / √(var + eps) +
         track_running_stats: whether to keep running statistics; without them the batch's are used
             in inference, too.
 
-    Shapes: x and y {shape}; params ``weight`` (C,), starting at 1, and ``bias`` (C,), at 0; buffers
-    ``running_mean`` (C,), ``running_var`` (C,), ``num_batches_tracked`` ().
+    Shapes: x and y (N, C) or (N, C, L); params ``weight`` (C,), starting at 1, and ``bias`` (C,),
+    at 0; buffers ``running_mean`` (C,), ``running_var`` (C,), ``num_batches_tracked`` ().
 
-    Raises ValueError in training where a channel has a single value.
-
-    Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing
-    internal covariate shift", 2015.
+    Raises ValueError in training where a channel has a single value. Source: Ioffe and Szegedy,
+    "Batch normalization: accelerating deep network training by reducing internal covariate shift",
+    2015.
     """
 
-
-class BatchNorm1d(_BatchNorm):
-    __doc__ = _DOC.format(axes="the batch and the length", shape="(N, C) or (N, C, L)")
     ndims, shape = (2, 3), "(N, C) or (N, C, L)"
 
 
 class BatchNorm2d(_BatchNorm):
-    __doc__ = _DOC.format(axes="the batch, height and width", shape="(N, C, H, W)")
+    """Batch normalisation over the batch, height and width: y = w (x − mean) / √(var + eps) + b.
+
+    Statistics, arguments, parameters, buffers and errors are those of `BatchNorm1d`, with one mean
+    and one variance for each channel of the images.
+
+    Shapes: x and y (N, C, H, W). Source: Ioffe and Szegedy, 2015.
+    """
+
     ndims, shape = (4,), "(N, C, H, W)"
