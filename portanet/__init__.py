@@ -1,6 +1,6 @@
 """Neural networks written once against the Python array API standard."""
 
-from portanet import nn, optim
+from portanet import data, nn, optim
 from portanet.backend import (
     Backend,
     BackendError,
@@ -13,7 +13,10 @@ from portanet.backend import (
     set_backend,
     use_backend,
 )
+from portanet.checkpoint import CheckpointError, load_weights, save_weights
+from portanet.gradcheck import check_gradients
 from portanet.random import Key
+from portanet.train import Callback, EarlyStopping, History, Trainer
 
 __version__ = "0.1.0"
 
@@ -21,14 +24,23 @@ __all__ = [
     "Backend",
     "BackendError",
     "BackendMismatchError",
+    "Callback",
+    "CheckpointError",
+    "EarlyStopping",
+    "History",
     "Key",
+    "Trainer",
     "asarray",
     "available_backends",
     "backend_of",
+    "check_gradients",
+    "data",
     "get_backend",
+    "load_weights",
     "nn",
     "optim",
     "register_backend",
+    "save_weights",
     "set_backend",
     "use_backend",
 ]

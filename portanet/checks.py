@@ -35,9 +35,16 @@ class Named(type):
     """Metaclass: a call with an unknown option raises TypeError and suggests the known one."""
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
+        function = cls.__init__  # type: ignore[misc]
+        if function is object.__init__:  # it lets everything through where there is a __new__
+            function = _takes_nothing
+            inspect.signature(function).bind(None, *args)
         if options:
-            check_options(cls.__name__, cls.__init__, options)  # type: ignore[misc]
+            check_options(cls.__name__, function, options)
         return super().__call__(*args, **options)
+
+
+def _takes_nothing(self: Any) -> None: ...
 
 
 def check_options(who: str, function: Any, options: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ class NumpyBackend(Backend):
 
     @classmethod
     def info(cls) -> dict[str, str]:
-        """Return NumPy's version, and each BLAS that it loaded with its number of threads."""
+        """Return NumPy's version, and each BLAS in this process with its number of threads."""
         import numpy as np
         import threadpoolctl
 
@@ -30,8 +30,11 @@ class NumpyBackend(Backend):
         blas = ", ".join(
             f"{p['internal_api']} {p['version'] or ''} ({p['num_threads']} threads)" for p in pools
         )
-        build = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
-        return {"version": np.__version__, "devices": "cpu", "BLAS": blas or f"{build} (not asked)"}
+        if not blas:  # Accelerate, for one, does not tell its threads
+            built: Any = np.show_config(mode="dicts")
+            name = built.get("Build Dependencies", {}).get("blas", {}).get("name", "unknown")
+            blas = f"{name} (threads unknown)"
+        return {"version": np.__version__, "devices": "cpu", "BLAS": blas}
 
     def to_numpy(self, x: Any) -> Any:
         """Return the array itself."""
@@ -64,6 +67,6 @@ class NumpyBackend(Backend):
         return columns.reshape(c * kh * kw, oh * ow * n)
 
     def index_add(self, x: Any, indices: Any, values: Any) -> Any:
-        """Add rows in place, summing where an index repeats."""
+        """Add rows in place, summing where an index repeats; see `Backend.index_add`."""
         self.xp.add.at(x, indices, values)
         return x

@@ -31,17 +31,26 @@ class TorchBackend(Backend):
             "threads": str(torch.get_num_threads()),
         }
 
+    def asarray(self, x: Any, dtype: str | None = None) -> Any:
+        """Return `x` as a tensor that autograd does not follow; see `Backend.asarray`."""
+        import torch
+
+        return super().asarray(x.detach() if isinstance(x, torch.Tensor) else x, dtype)
+
     def from_numpy(self, host: Any) -> Any:
         """Return the values as a tensor; copies what torch cannot share or would warn about."""
         import torch
 
-        if not host.flags.writeable or any(step < 0 for step in host.strides):
-            host = host.copy()
+        if not host.flags.writeable or any(s < 0 or s % host.itemsize for s in host.strides):
+            host = host.copy("K")
         return torch.asarray(host, device=self.device)
 
     def to_numpy(self, x: Any) -> Any:
-        """Return the values in main memory."""
-        return x.detach().cpu().numpy()
+        """Return the values in main memory; bfloat16, which NumPy lacks, as float32."""
+        import torch
+
+        x = x.float() if x.dtype == torch.bfloat16 else x
+        return x.numpy(force=True)
 
     def synchronize(self) -> None:
         """Wait for the GPU, where the tensors are on one."""
@@ -51,5 +60,5 @@ class TorchBackend(Backend):
             torch.cuda.synchronize(self.device)
 
     def index_add(self, x: Any, indices: Any, values: Any) -> Any:
-        """Add rows in place, summing where an index repeats."""
-        return x.index_add_(0, indices, values)
+        """Add rows in place, summing where an index repeats; see `Backend.index_add`."""
+        return x.index_add_(0, indices.long(), values)

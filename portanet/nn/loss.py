@@ -52,13 +52,15 @@ class Loss(metaclass=Named):
 
     def __call__(self, scores: Array, target: Array, sample_weight: Array | None = None) -> Array:
         """Return the value, after checking the targets' values."""
+        value, _ = self.vjp(scores, target, sample_weight)
         self.check(tuple(scores.shape), target)
-        return self.vjp(scores, target, sample_weight)[0]
+        return value
 
     def forward(self, scores: Array, target: Array, sample_weight: Array | None = None) -> Array:
         """Return the value, as calling the loss does, and remember the call for one `backward`."""
+        value, pullback = self.vjp(scores, target, sample_weight)
         self.check(tuple(scores.shape), target)
-        value, self._last_call = self.vjp(scores, target, sample_weight)
+        self._last_call = pullback
         return value
 
     def backward(self, dvalue: float | Array = 1.0) -> Array:
@@ -83,6 +85,23 @@ class Loss(metaclass=Named):
             got = tuple(sample_weight.shape)
             self._fail(f"expected sample_weight of shape ({n},), got {got}")
         return backend.xp
+
+    def _weighting(
+        self,
+        xp: Any,
+        scores: Array,
+        target: Array,
+        sample_weight: Array | None,
+        normalizer: float | Array | None,
+    ) -> tuple[Array | None, float | Array]:
+        """Return the weights and the normalizer as they can meet the scores: in their dtype."""
+        if normalizer is None:
+            normalizer = self.normalizer(target, sample_weight)
+        if type(normalizer) not in (int, float):
+            normalizer = xp.asarray(normalizer, dtype=scores.dtype, device=scores.device)
+        if sample_weight is not None:
+            sample_weight = xp.astype(sample_weight, scores.dtype, copy=False)
+        return sample_weight, normalizer
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -118,15 +137,14 @@ class CrossEntropyLoss(Loss):
         sums = xp.sum(e, axis=1)
         # A score of −∞ has e = 0; where p is 0, too, it must not make 0 · ∞.
         losses = xp.log(sums) * mass - xp.sum(xp.where(p != 0, z, 0.0) * p, axis=1)
-        if normalizer is None:
-            normalizer = self.normalizer(target, sample_weight)
-        if sample_weight is not None:
-            losses = losses * sample_weight
-        value = xp.sum(losses) / normalizer
+        weights, divisor = self._weighting(xp, scores, target, sample_weight, normalizer)
+        if weights is not None:
+            losses = losses * weights
+        value = xp.sum(losses) / divisor
 
         def pullback(dvalue: float | Array = 1.0) -> Array:
-            d = (e * (mass / sums)[:, None] - p) * (dvalue / normalizer)
-            return d if sample_weight is None else d * sample_weight[:, None]
+            d = (e * (mass / sums)[:, None] - p) * (dvalue / divisor)
+            return d if weights is None else d * weights[:, None]
 
         return value, pullback
 
@@ -179,15 +197,14 @@ class MSELoss(Loss):
             expected, got = tuple(scores.shape), tuple(target.shape)
             self._fail(f"expected target of the scores' shape {expected}, got {got}")
         difference = scores - xp.astype(target, scores.dtype, copy=False)
-        if normalizer is None:
-            normalizer = self.normalizer(target, sample_weight)
+        weights, divisor = self._weighting(xp, scores, target, sample_weight, normalizer)
         weighted = difference
-        if sample_weight is not None:
-            weighted = difference * xp.reshape(sample_weight, (-1, *(1,) * (scores.ndim - 1)))
-        value = xp.sum(weighted * difference) / normalizer
+        if weights is not None:
+            weighted = difference * xp.reshape(weights, (-1, *(1,) * (scores.ndim - 1)))
+        value = xp.sum(weighted * difference) / divisor
 
         def pullback(dvalue: float | Array = 1.0) -> Array:
-            return weighted * (2.0 * dvalue / normalizer)
+            return weighted * (2.0 * dvalue / divisor)
 
         return value, pullback
 

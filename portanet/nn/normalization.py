@@ -83,7 +83,8 @@ class _BatchNorm(Layer):
     def _track(self, ctx: Context, xp: Any, mean: Array, var: Array) -> None:
         """Note the new running statistics; a layer used twice in a pass continues its own."""
         new = {n: ctx.updates.get((self, n), array) for n, array in self.own_buffers.items()}
-        seen = new["num_batches_tracked"] + 1
+        seen: Array = new["num_batches_tracked"]
+        seen = seen + 1
         factor = self.momentum
         if factor is None:  # the mean over all batches so far
             factor = 1.0 / xp.astype(seen, mean.dtype)

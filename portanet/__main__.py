@@ -1,0 +1,89 @@
+"""The command line: ``python -m portanet info`` prints what portanet finds on this computer."""
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit code. Without one it prints the help."""
+    parser = argparse.ArgumentParser(
+        prog="python -m portanet",
+        description="Neural networks written once against the Python array API standard.",
+    )
+    commands = parser.add_subparsers(title="commands", dest="command")
+    commands.add_parser("info", help="print versions, backends, devices and settings")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "info":
+        print("\n".join(_info()))
+    else:
+        parser.print_help()
+    return 0
+
+
+def _info() -> Iterator[str]:
+    """Yield the lines of ``info``: what to send along with a question or a bug report."""
+    import array_api_compat
+    import numpy as np
+
+    import portanet
+
+    backends = portanet.available_backends()
+    yield from _table(
+        {
+            "portanet": portanet.__version__,
+            "Python": f"{platform.python_version()} ({platform.python_implementation()})",
+            "NumPy": np.__version__,
+            "array-api-compat": array_api_compat.__version__,
+            "platform": platform.platform(),
+            "CPUs": _cpus(),
+        }
+        | {n: os.environ[n] for n in ("PORTANET_BACKEND", "PORTANET_DATA") if n in os.environ}
+        | {'backend "auto"': _auto()}
+    )
+    yield ""
+    yield "Backends"
+    width = max(map(len, backends), default=0)
+    for name, reason in backends.items():
+        yield f"  {name:<{width}}  {reason or 'ok'}"
+        if reason is None:
+            yield from _table(_facts(name), indent=width + 4)
+
+
+def _auto() -> str:
+    """Return the backend that "auto" takes here."""
+    from portanet.backend import BackendError, make_backend
+
+    try:
+        return make_backend("auto").name
+    except BackendError as error:
+        return f"none: {error}"
+
+
+def _facts(name: str) -> dict[str, str]:
+    """Return what a backend says of its library."""
+    from portanet.backend import make_backend
+
+    try:
+        return make_backend(name).info()
+    except Exception as error:  # one backend must not hide the others
+        return {"failed": repr(error)}
+
+
+def _cpus() -> str:
+    """Return how many CPUs there are, and how many of them this process may use."""
+    total = os.cpu_count()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
+    return str(total) if usable == total else f"{total}, of which this process may use {usable}"
+
+
+def _table(rows: dict[str, str], indent: int = 0) -> Iterator[str]:
+    width = max(map(len, rows), default=0)
+    for name, value in rows.items():
+        yield f"{'':{indent}}{name:<{width}}  {value}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

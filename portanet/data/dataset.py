@@ -1,0 +1,136 @@
+"""Data sets as host arrays: images of shape (N, C, H, W), float32, and labels (N,), int64.
+
+All arrays are NumPy's, contiguous and writeable; whoever trains on them moves them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from portanet.data.files import AnyPath, DataError, data_root, locate
+from portanet.data.formats import read_idx, read_npz
+from portanet.random import Key
+
+Split = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+MNIST_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+MNIST_SHA256 = {  # of the gzipped files
+    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+
+
+def load_digits(*, size: int = 8) -> tuple[Split, Split]:
+    """Return 1437 handwritten digits to train on and 360 to test, which come with portanet.
+
+    Args:
+        size: 8, or 28 to enlarge the images to MNIST's size: each pixel becomes 3×3, within a
+            margin of 2. (Interpolated ones trained a convolutional network no better.)
+
+    Shapes: images (N, 1, size, size), float32 in [0, 1] with 1 for ink; labels (N,), int64, 0 to 9.
+    The split is always the same, drawn with seed 0. Raises ValueError for any other size.
+
+    Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", 1998, UCI
+    Machine Learning Repository, https://doi.org/10.24432/C50P49 (CC BY 4.0).
+    """
+    if size not in (8, 28):
+        raise ValueError(f"load_digits: size must be 8 or 28, got {size!r}")
+    images, labels = read_npz(Path(__file__).with_name("digits.npz"), ("images", "labels"))
+    if size == 28:
+        enlarged = images.repeat(3, axis=1).repeat(3, axis=2)
+        images = np.pad(enlarged, ((0, 0), (2, 2), (2, 2)))
+    order = Key(0).child("digits").permutation(len(labels))
+    pixels = _scaled(images[order, None], 16)
+    classes = labels[order].astype(np.int64)
+    return (pixels[:1437], classes[:1437]), (pixels[1437:], classes[1437:])
+
+
+def load_mnist(root: AnyPath | None = None, *, download: bool = True) -> tuple[Split, Split]:
+    """Return MNIST's 60 000 handwritten digits to train on and its 10 000 to test.
+
+    Args:
+        root: the folder that holds ``mnist/`` with the four files, plain or gzipped:
+            ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte``,
+            ``t10k-labels-idx1-ubyte``. By default that of the environment variable
+            ``PORTANET_DATA``, else the user's cache folder for portanet.
+        download: whether to download missing files there (11 MB), which takes pooch:
+            ``pip install "portanet[data]"``.
+
+    Shapes: images (N, 1, 28, 28), float32 in [0, 1] with 1 for ink; labels (N,), int64, 0 to 9.
+    Raises DataNotFoundError where files are missing and cannot be downloaded, and DataError for a
+    file that is damaged or does not fit.
+
+    Source: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to
+    document recognition", 1998.
+    """
+    folder = data_root(root) / "mnist"
+    files = locate(folder, MNIST_SHA256, MNIST_MIRRORS, download=download)
+    return (
+        _idx_split(files["train-images-idx3-ubyte"], files["train-labels-idx1-ubyte"]),
+        _idx_split(files["t10k-images-idx3-ubyte"], files["t10k-labels-idx1-ubyte"]),
+    )
+
+
+def load_npz(path: AnyPath) -> Split:
+    """Return the images and labels of an ``.npz`` file, as ``numpy.savez`` writes it.
+
+    The file: ``images`` of shape (N, H, W), (N, H, W, C) or (N, C, H, W), and ``labels`` (N,).
+    Where the last of four axes is 1, 3 or 4 long it holds the channels, otherwise the second does.
+    Unsigned integers are divided by 255, floating-point numbers are kept as they are.
+
+    Returns images (N, C, H, W), float32, and labels (N,), int64. Raises DataNotFoundError for a
+    missing file, and DataError for one that is damaged, lacks a key, or holds something else:
+    labels that are not integers, lengths that differ, no images, infinities or NaN.
+    """
+    images, labels = read_npz(path, ("images", "labels"))
+    if images.ndim not in (3, 4):
+        shapes = "(N, H, W), (N, H, W, C) or (N, C, H, W)"
+        raise DataError(f"{path}: images must have shape {shapes}, got {images.shape}")
+    if images.dtype.kind not in "uf":
+        raise DataError(
+            f"{path}: images must be unsigned integers or floating-point numbers, "
+            f"got {images.dtype}"
+        )
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{path}: labels must be integers of shape (N,), got {labels.dtype} {labels.shape}"
+        )
+    if len(images) != len(labels):
+        raise DataError(f"{path}: holds {len(images)} images and {len(labels)} labels")
+    if labels.max() > np.iinfo(np.int64).max:
+        raise DataError(f"{path}: labels must fit int64, found {labels.max()}")
+    if images.ndim == 3:
+        images = images[:, None]
+    elif images.shape[-1] in (1, 3, 4):
+        images = np.moveaxis(images, -1, 1)
+    pixels = _scaled(images, 255 if images.dtype.kind == "u" else 1)
+    if not np.isfinite(pixels).all():
+        raise DataError(f"{path}: images hold NaN or numbers that are not finite in float32")
+    return pixels, labels.astype(np.int64)
+
+
+def _idx_split(images_path: Path, labels_path: Path) -> Split:
+    images, labels = read_idx(images_path, (28, 28)), read_idx(labels_path, ())
+    if len(images) != len(labels):
+        raise DataError(
+            f"{images_path} holds {len(images)} images, but {labels_path} {len(labels)} labels"
+        )
+    if labels.max() > 9:
+        raise DataError(f"{labels_path}: labels must be 0 to 9, found {labels.max()}")
+    return _scaled(images[:, None], 255), labels.astype(np.int64)
+
+
+def _scaled(images: NDArray[Any], top: int) -> NDArray[np.float32]:
+    """Return a contiguous copy in float32, divided by `top`."""
+    with np.errstate(over="ignore"):  # a float64 may become infinite; the caller looks
+        pixels = np.array(images, dtype=np.float32, order="C")
+    if top != 1:
+        pixels /= top
+    return pixels

@@ -1,0 +1,126 @@
+"""Reading arrays from IDX and ``.npz`` files without trusting what their headers claim."""
+
+import os
+import struct
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from math import prod
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from portanet.data.files import AnyPath, DataError, DataNotFoundError
+
+CHUNK = 1 << 20  # bytes
+
+Read = Callable[[int], bytes]
+
+
+def read_idx(path: AnyPath, item: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the items of an IDX file of bytes, plain or gzipped: uint8 of shape ``(N, *item)``.
+
+    The file: 0, 0, 8 for unsigned bytes, the number of axes; the length of each axis, big-endian
+    uint32; the values in C order. Raises DataError for anything else, and where N is 0.
+    Source: Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits", 1998.
+    """
+    import gzip
+    import zlib
+
+    zipped = False
+    try:
+        with open(path, "rb") as raw:
+            # By content: browsers unpack files and keep the name, or the other way round.
+            zipped = raw.peek(2)[:2] == b"\x1f\x8b"
+            with gzip.GzipFile(fileobj=raw) if zipped else nullcontext(raw) as file:
+                return _idx_items(path, file.read, item)
+    except (OSError, EOFError, zlib.error) as error:
+        what = "truncated or corrupt gzip file" if zipped else "cannot be read"
+        raise DataError(f"{path}: {what}: {error}") from error
+
+
+def _idx_items(path: AnyPath, read: Read, item: tuple[int, ...]) -> NDArray[np.uint8]:
+    axes = 1 + len(item)
+    length = 4 + 4 * axes
+    magic = bytes((0, 0, 8, axes))
+    header = _up_to(length, read)
+    if header[:4] != magic:
+        raise DataError(
+            f"{path}: not an IDX file of bytes with {axes} axes, plain or gzipped: it must start "
+            f"with {magic.hex(' ')}, got {header[:4].hex(' ') or 'nothing'}"
+        )
+    if len(header) < length:
+        raise DataError(f"{path}: truncated header: expected {length} bytes, got {len(header)}")
+    shape = struct.unpack(f">{axes}I", header[4:])
+    if shape[1:] != item:
+        raise DataError(f"{path}: expected items of shape {item}, got {shape[1:]}")
+    if shape[0] == 0:
+        raise DataError(f"{path}: holds no items")
+    return np.frombuffer(_exactly(prod(shape), read, path), np.uint8).reshape(shape)
+
+
+def read_npz(path: AnyPath, names: Sequence[str]) -> list[NDArray[Any]]:
+    """Return named arrays of real numbers from an ``.npz`` file; pickles are never loaded.
+
+    Raises DataNotFoundError for a missing file, and DataError for one that is not a zip file, is
+    damaged, lacks a name, or holds anything but numbers under it.
+    """
+    import zipfile
+
+    path = os.fspath(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            arrays = []
+            for name in names:
+                if name not in members:
+                    keys = ", ".join(sorted(members)) or "nothing"
+                    raise DataError(f"{path}: has no {name!r}; it holds {keys}")
+                # The other methods can expand without bounds; NumPy writes these two.
+                if members[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise DataError(f"{path}: {name}: neither stored nor deflated")
+                with archive.open(members[name]) as file:
+                    arrays.append(_npy_array(f"{path}: {name}", file))
+            return arrays
+    except FileNotFoundError:
+        raise DataNotFoundError(f"{path}: no such file") from None
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # zipfile and NumPy raise a dozen kinds for damaged bytes
+        raise DataError(f"{path}: not a zip file of arrays, or damaged: {error!r}") from error
+
+
+def _npy_array(where: str, file: IO[bytes]) -> NDArray[Any]:
+    version = np.lib.format.read_magic(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+        if version == (1, 0):
+            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(file)
+    if dtype.kind not in "biuf":
+        raise DataError(f"{where}: expected an array of real numbers, got dtype {dtype}")
+    if min(shape, default=1) < 1:
+        raise DataError(f"{where}: is empty, of shape {shape}")
+    data = _exactly(prod(shape) * dtype.itemsize, file.read, where)
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def _exactly(size: int, read: Read, where: AnyPath) -> bytearray:
+    """Return the rest of a file, which must be of that size."""
+    # Asking for one byte more makes gzip and zip reach the end, where they compare checksums.
+    data = _up_to(size + 1, read)
+    if len(data) < size:
+        raise DataError(f"{where}: truncated: expected {size} bytes of values, got {len(data)}")
+    if len(data) > size:
+        raise DataError(f"{where}: holds more than the {size} bytes of values that it claims")
+    return data
+
+
+def _up_to(limit: int, read: Read) -> bytearray:
+    """Return at most `limit` bytes. Memory grows with what is there: the limit may be a lie."""
+    data = bytearray()
+    while len(data) < limit and (chunk := read(min(CHUNK, limit - len(data)))):
+        data += chunk
+    return data

@@ -1,0 +1,96 @@
+"""Batches from arrays: shuffled by seed, gathered where the arrays live."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from portanet.backend import Array, Backend, backend_of
+from portanet.checks import Named, integer
+from portanet.random import Key
+
+Batch = tuple[Array, ...]
+
+
+class DataLoader(metaclass=Named):
+    """Cuts arrays of equal length into batches: ``for x, y in DataLoader((x, y), batch_size=32)``.
+
+    Args:
+        data: one array, or a tuple of arrays of any backend, memory maps among them; samples are
+            along their first axis.
+        batch_size: samples in a batch; the last one of an epoch may have fewer.
+        shuffle: whether each epoch takes the samples in a new order, drawn from `seed`.
+        drop_last: leave out a last batch that is not full.
+        seed: of the order; the same seed gives the same batches on every backend.
+        replacement: draw every batch at random from all samples, so that one may come twice.
+
+    Batches are tuples of arrays, as many as `data` holds. Iterating again gives the next epoch's
+    order; ``loader.batches(epoch)`` gives any epoch's.
+
+    Raises ValueError for arrays of different lengths, empty ones, and where `drop_last` leaves no
+    batch.
+    """
+
+    def __init__(
+        self,
+        data: Array | tuple[Array, ...],
+        batch_size: int = 1,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        seed: int = 0,
+        replacement: bool = False,
+    ) -> None:
+        self.arrays: Batch = data if isinstance(data, tuple) else (data,)
+        self._backends = tuple(backend_of(array) for array in self.arrays)
+        self.samples = common_length(self.arrays)
+        self.batch_size = integer("batch_size", batch_size)
+        self.shuffle, self.drop_last, self.replacement = shuffle, drop_last, replacement
+        self.key = Key(seed).child("batches")
+        self._epoch = 0
+        if len(self) == 0:
+            raise ValueError(
+                f"drop_last leaves no batch: {self.samples} samples, batch_size {batch_size}"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        full, rest = divmod(self.samples, self.batch_size)
+        return full if self.drop_last or not rest else full + 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, self._epoch = self._epoch, self._epoch + 1
+        return self.batches(epoch)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch, counted from 0: always the same ones."""
+        order = None
+        if self.replacement:
+            shape = (len(self) * self.batch_size,)
+            order = self.key.child(epoch).integers(self.samples, shape)
+        elif self.shuffle:
+            order = self.key.child(epoch).permutation(self.samples)
+        end = self.samples if order is None else len(order)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            stop = min(start + self.batch_size, end)
+            if order is None:
+                yield tuple(array[start:stop, ...] for array in self.arrays)
+            else:
+                yield self._gather(order[start:stop])
+
+    def _gather(self, indices: Any) -> Batch:
+        moved: dict[Backend, Array] = {}
+        for backend in self._backends:
+            if backend not in moved:
+                moved[backend] = backend.asarray(indices)
+        return tuple(
+            backend.xp.take(array, moved[backend], axis=0)
+            for backend, array in zip(self._backends, self.arrays, strict=True)
+        )
+
+
+def common_length(arrays: tuple[Array, ...]) -> int:
+    """Return the length of the arrays' first axes, or raise ValueError where they differ."""
+    lengths = [array.shape[0] if array.ndim else 0 for array in arrays]
+    if not lengths or 0 in lengths:
+        raise ValueError(f"there are no samples: the arrays have lengths {lengths}")
+    if len(set(lengths)) > 1:
+        raise ValueError(f"the arrays must have equal lengths, got {lengths}")
+    return int(lengths[0])

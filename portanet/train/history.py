@@ -1,0 +1,88 @@
+"""What a training run recorded, and its picture."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from portanet.backend import Array
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch by validation, counted from 0: its value and the model's state then."""
+
+    epoch: int
+    value: float
+    weights: dict[str, Array]
+
+
+class History:
+    """The numbers of a run.
+
+    epochs: for each quantity a list with one number an epoch: ``loss``, the metrics, the same of
+        the validation data under ``val_…``, ``lr``, ``seconds``, ``samples_per_second``. The
+        training numbers are means over the epoch while the parameters were changing.
+    steps: for each step ``loss`` and ``lr``.
+    interrupted: whether the run was ended by Ctrl-C.
+
+    ``history["val_loss"]`` is short for ``history.epochs["val_loss"]``.
+    """
+
+    def __init__(self) -> None:
+        self.epochs: defaultdict[str, list[float]] = defaultdict(list)
+        self.steps: dict[str, list[float]] = {"loss": [], "lr": []}
+        self.interrupted = False
+
+    def __getitem__(self, quantity: str) -> list[float]:
+        if quantity not in self.epochs:
+            known = ", ".join(self.epochs) or "none yet"
+            raise KeyError(f"no quantity {quantity!r} in the history; there are: {known}")
+        return self.epochs[quantity]
+
+    def __len__(self) -> int:
+        return len(self.epochs.get("loss", ()))
+
+    def append(self, logs: dict[str, float]) -> None:
+        """Record an epoch; a quantity that earlier epochs lacked is NaN there."""
+        done = len(self)
+        for quantity, value in logs.items():
+            column = self.epochs[quantity]
+            column.extend([float("nan")] * (done - len(column)))
+            column.append(value)
+        for column in self.epochs.values():
+            column.extend([float("nan")] * (done + 1 - len(column)))
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Return a matplotlib figure of the loss and the metrics by epoch; save it to `path`.
+
+        Raises ImportError, with the command that installs it, where matplotlib is missing, and
+        ValueError where no epoch was finished.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError(
+                'plots need matplotlib; install it with: pip install "portanet[plot]"'
+            ) from error
+        if not len(self):
+            raise ValueError("there is nothing to plot: no epoch was finished")
+        aside = {"lr", "seconds", "samples_per_second"}
+        quantities = [q for q in self.epochs if not q.startswith("val_") and q not in aside]
+        figure = Figure(figsize=(4.8 * len(quantities), 3.6), layout="constrained")
+        all_axes = figure.subplots(1, len(quantities), squeeze=False)[0]
+        for axes, quantity in zip(all_axes, quantities, strict=True):
+            epochs = range(1, len(self) + 1)
+            # Colours of Okabe and Ito, which colour-blind readers can tell apart.
+            axes.plot(epochs, self.epochs[quantity], "o-", color="#0072B2", label="training")
+            if f"val_{quantity}" in self.epochs:
+                validation = self.epochs[f"val_{quantity}"]
+                axes.plot(epochs, validation, "s--", color="#D55E00", label="validation")
+            axes.set(xlabel="epoch", ylabel=quantity, title=f"{quantity} by epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.grid(alpha=0.3)
+        handles, labels = all_axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        if path is not None:
+            figure.savefig(path, dpi=150)
+        return figure

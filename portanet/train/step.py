@@ -1,0 +1,117 @@
+"""One training step, as a function: forward, loss, backward, over one batch or several."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from portanet.backend import Array, Backend
+from portanet.nn.context import Context, Gradients
+from portanet.nn.layer import Layer
+from portanet.nn.loss import Loss
+from portanet.random import Key
+from portanet.train.metric import Metric
+from portanet.train.source import Batch
+
+
+class Sums:
+    """Sums over samples that stay on the device until somebody reads them.
+
+    Values are kept as they come and brought to the host together, so that no step waits.
+    """
+
+    READ_EVERY = 512  # steps; bounds the memory of long epochs
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._pending: list[dict[str, Any]] = []
+        self._rows: list[dict[str, float]] = []
+
+    def add(self, **values: float | Array) -> None:
+        """Add one row of numbers or arrays of shape (); every row has the same names."""
+        self._pending.append(values)
+        if len(self._pending) >= self.READ_EVERY:
+            self.rows()
+
+    def rows(self) -> list[dict[str, float]]:
+        """Return all rows as floats; this waits for the device."""
+        if self._pending:
+            columns = {
+                name: self._read([row[name] for row in self._pending]) for name in self._pending[0]
+            }
+            self._rows += [
+                {name: column[k] for name, column in columns.items()}
+                for k in range(len(self._pending))
+            ]
+            self._pending = []
+        return self._rows
+
+    def means(self) -> dict[str, float]:
+        """Return the loss over its normalizers, and the other sums over the samples."""
+        rows = self.rows()
+        total = {name: sum(row[name] for row in rows) for name in rows[0]}
+        samples, normalizer = total.pop("samples"), total.pop("normalizer")
+        loss = sum(row["loss"] * row["normalizer"] for row in rows) / normalizer
+        del total["loss"]
+        return {"loss": loss} | {name: value / samples for name, value in total.items()}
+
+    def _read(self, values: list[Any]) -> list[float]:
+        if isinstance(values[0], (int, float)):
+            return [float(value) for value in values]
+        return [float(v) for v in self._backend.to_numpy(self._backend.xp.stack(values))]
+
+
+def gradients(
+    model: Layer,
+    loss: Loss,
+    batches: Sequence[Batch],
+    key: Key,
+    metrics: Mapping[str, Metric],
+    xp: Any,
+) -> tuple[Gradients, dict[str, float | Array]]:
+    """Return the gradients of the mean loss over all samples of the batches, and their numbers.
+
+    The batches share one normalizer, so the sum of their gradients is the gradient of the whole.
+    Buffers (running statistics) are updated batch by batch.
+    """
+    normalizer = sum(loss.normalizer(batch.y, batch.weight) for batch in batches)
+    total: Gradients = {}
+    numbers: dict[str, float | Array] = {"loss": 0.0} | dict.fromkeys(metrics, 0.0)
+    for part, (x, y, weight) in enumerate(batches):
+        ctx = Context(training=True, rng=key.child(part), needs_input_grad=False)
+        scores, pullback = model.vjp(x, ctx)
+        value, loss_pullback = loss.vjp(scores, y, weight, normalizer)
+        _, grads = pullback(loss_pullback())
+        total = {n: total[n] + g for n, g in grads.items()} if total else grads
+        ctx.apply_updates()
+        numbers["loss"] += value
+        for name, metric in metrics.items():
+            numbers[name] += xp.sum(metric(scores, y))
+    samples = sum(batch.x.shape[0] for batch in batches)
+    return total, numbers | {"normalizer": normalizer, "samples": samples}
+
+
+def evaluation(
+    model: Layer,
+    loss: Loss,
+    batches: Iterable[Batch],
+    metrics: Mapping[str, Metric],
+    backend: Backend,
+) -> dict[str, float]:
+    """Return the mean loss and metrics over all samples of the batches, in inference mode."""
+    xp, sums = backend.xp, Sums(backend)
+    ctx = Context(needs_input_grad=False, needs_pullback=False)
+    for x, y, weight in batches:
+        scores = model.vjp(x, ctx)[0]
+        normalizer = loss.normalizer(y, weight)
+        numbers = {name: xp.sum(metric(scores, y)) for name, metric in metrics.items()}
+        value = loss.vjp(scores, y, weight, normalizer)[0]
+        sums.add(loss=value, normalizer=normalizer, samples=x.shape[0], **numbers)
+    if not sums.rows():
+        raise ValueError("the data to evaluate gave no batch")
+    return sums.means()
+
+
+def grouped(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+    """Yield lists of `size` batches; the last may be shorter."""
+    while group := list(islice(batches, size)):
+        yield group

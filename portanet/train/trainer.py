@@ -1,0 +1,251 @@
+"""The training loop: fit, evaluate, predict."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from math import ceil, inf
+from time import perf_counter
+from typing import Any
+
+from portanet.backend import Array, Backend, backend_of, dtype_name, get_backend
+from portanet.checks import Named, integer
+from portanet.data.loader import DataLoader
+from portanet.nn.layer import Layer
+from portanet.nn.loss import Loss
+from portanet.optim.optimizer import Optimizer
+from portanet.optim.schedule import Schedule
+from portanet.random import Key
+from portanet.train.callback import Callback, sign_of
+from portanet.train.history import Best, History
+from portanet.train.interrupt import Interrupt
+from portanet.train.metric import Metric, named
+from portanet.train.progress import Progress
+from portanet.train.source import ClassWeight, Source
+from portanet.train.step import Sums, evaluation, gradients, grouped
+
+
+class Trainer(metaclass=Named):
+    """Trains a model: ``Trainer(model, loss, optimizer).fit((x, y), epochs=5, batch_size=128)``.
+
+    Args:
+        model: what is trained, on whatever backend its parameters live.
+        loss: what is minimised.
+        optimizer: changes the model's parameters; made for the same model.
+        schedule: sets the optimizer's rate before each step.
+        metrics: what is reported beside the loss: ``"accuracy"``, or functions
+            ``metric(scores, target) -> (N,)``; by default what suits the loss.
+        callbacks: called around epochs and steps, in this order.
+        seed: of the order of samples and of dropout's masks.
+        monitor: by which quantity of the validation the best epoch is chosen.
+
+    Calling `fit` again continues the run. `history` holds all its numbers, `best` the best epoch's
+    parameters where there was validation data; `restore_best` puts them into the model.
+    """
+
+    def __init__(
+        self,
+        model: Layer,
+        loss: Loss,
+        optimizer: Optimizer,
+        schedule: Schedule | None = None,
+        metrics: Sequence[str | Metric] | None = None,
+        callbacks: Iterable[Callback] = (),
+        seed: int = 0,
+        monitor: str = "val_loss",
+    ) -> None:
+        for what, value, kind in (
+            ("model", model, Layer),
+            ("loss", loss, Loss),
+            ("optimizer", optimizer, Optimizer),
+            ("schedule", schedule, Schedule | None),
+        ):
+            if not isinstance(value, kind):
+                raise TypeError(f"Trainer: {what} is a {type(value).__name__}: {value!r}")
+        self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
+        self.metrics = dict(map(named, loss.metrics if metrics is None else metrics))
+        self.callbacks = list(callbacks)
+        self.seed, self.monitor = seed, monitor
+        self.history = History()
+        self.best: Best | None = None
+        self.epoch = 0  # epochs begun
+        self.step = 0  # updates done
+        self.stop_training = False
+
+    @property
+    def backend(self) -> Backend:
+        """Where the model's parameters live, with their dtype."""
+        params = list(self.model.params.values())
+        if not params:
+            return get_backend()
+        place = backend_of(*params)
+        return type(place)(place.device, dtype_name(params[0]))
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        validation_data: Any = None,
+        class_weight: ClassWeight = None,
+        sample_weight: Array | None = None,
+        accumulate: int = 1,
+        progress: bool = True,
+    ) -> History:
+        """Train and return the history of the whole run.
+
+        Args:
+            data: arrays (x, y), a DataLoader, or an iterable of batches (x, y) or (x, y, weight).
+            epochs: how often to go through the data; 1 where `steps` is not given either.
+            steps: instead, how many updates to do; arrays are then sampled with replacement, and
+                an iterable begins again when it is exhausted.
+            batch_size: samples in a batch, where arrays are given.
+            shuffle: whether each epoch takes the arrays' samples in a new order.
+            validation_data: evaluated after each epoch, in the same forms as `data`.
+            class_weight: weights by class index, a dict (others weigh 1) or an array (K,).
+            sample_weight: weights (N,) by sample; the loss is the weighted mean.
+            accumulate: batches to one update: their gradients are those of one large batch.
+            progress: print a line an epoch, and a bar where the output is a terminal.
+
+        Ctrl-C ends the run after the current step; the history is then marked `interrupted`.
+
+        Raises ValueError or TypeError for data that does not fit the model or the loss, before
+        anything is trained.
+        """
+        if epochs is not None and steps is not None:
+            raise ValueError("fit takes epochs or steps, not both")
+        accumulate = integer("accumulate", accumulate)
+        source = self._source(
+            data,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            replacement=steps is not None,
+            seed=self.seed,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+        )
+        validation = None
+        if validation_data is not None:
+            validation = self._source(validation_data, batch_size=max(batch_size, 256))
+        last_epoch, last_step = inf, inf
+        planned: int | None = None  # updates, where their number is known beforehand
+        if steps is None:
+            epochs = integer("epochs", 1 if epochs is None else epochs)
+            last_epoch = self.epoch + epochs
+            planned = source.steps and epochs * ceil(source.steps / accumulate)
+        else:
+            planned = integer("steps", steps)
+            last_step = self.step + planned
+        schedule = self.schedule
+        if schedule is not None and planned is not None:
+            schedule = schedule.spanning(self.step, planned)
+
+        self.stop_training = self.history.interrupted = False
+        shown = Progress(epochs and self.epoch + epochs, progress)
+        self._call("on_fit_begin")
+        with shown, Interrupt() as interrupt:
+            while not self.stop_training and self.epoch < last_epoch and self.step < last_step:
+                left = None if last_step == inf else int(last_step - self.step)
+                logs = self._run_epoch(source, accumulate, schedule, left, interrupt, shown)
+                if not interrupt.requested:
+                    self._end_epoch(logs, validation, shown)
+                self.history.interrupted = interrupt.requested
+                self.stop_training = self.stop_training or interrupt.requested
+        self._call("on_fit_end")
+        return self.history
+
+    def evaluate(
+        self, data: Any, *, batch_size: int = 256, sample_weight: Array | None = None
+    ) -> dict[str, float]:
+        """Return the mean loss and metrics over the data, in the forms that `fit` takes."""
+        source = self._source(data, batch_size=batch_size, sample_weight=sample_weight)
+        return evaluation(self.model, self.loss, source.batches(0), self.metrics, self.backend)
+
+    def predict(self, x: Any, *, batch_size: int = 256) -> Array:
+        """Return the model's scores for all samples of an array, in inference mode.
+
+        The result is on the model's backend.
+        """
+        backend = self.backend
+        loader = DataLoader(x if hasattr(x, "shape") else backend.asarray(x), batch_size)
+        scores = [self.model(backend.asarray(part)) for (part,) in loader]
+        return backend.xp.concat(scores, axis=0)
+
+    def restore_best(self) -> Best:
+        """Put the best epoch's parameters into the model and return what is known of it."""
+        if self.best is None:
+            raise RuntimeError("there is no best epoch: fit was not given validation_data")
+        self.model.load_state_dict(self.best.weights)
+        return self.best
+
+    # --- the parts of fit ----------------------------------------------------------------------
+
+    def _source(self, data: Any, **options: Any) -> Source:
+        return Source(data, self.model, self.loss, self.backend, **options)
+
+    def _run_epoch(
+        self,
+        source: Source,
+        accumulate: int,
+        schedule: Schedule | None,
+        steps: int | None,
+        interrupt: Interrupt,
+        shown: Progress,
+    ) -> dict[str, float]:
+        """Train for an epoch, or `steps` steps of it, and return its numbers."""
+        self._call("on_epoch_begin", self.epoch)
+        counts = (source.steps and ceil(source.steps / accumulate), steps)
+        shown.begin(self.epoch, min((n for n in counts if n is not None), default=None))
+        started = perf_counter()
+        xp, sums, rates = self.backend.xp, Sums(self.backend), []
+        for batches in islice(grouped(source.batches(self.epoch), accumulate), steps):
+            if schedule is not None:
+                schedule.apply(self.optimizer, self.step if schedule.by == "step" else self.epoch)
+            key = Key(self.seed).child("step", self.step)
+            grads, numbers = gradients(self.model, self.loss, batches, key, self.metrics, xp)
+            self.optimizer.step(grads)
+            self.step += 1
+            sums.add(**numbers)
+            rates.append(self.optimizer.hyper["lr"])
+            shown.step()
+            self._call("on_step_end", self.step)
+            if interrupt.requested or self.stop_training:
+                break
+        rows = sums.rows()
+        if not rows:
+            raise ValueError(
+                "the data gave no batch in this epoch; an iterator can be used only once: "
+                "give a DataLoader, a list, or an object whose iteration begins anew"
+            )
+        seconds = perf_counter() - started
+        self.epoch += 1
+        self.history.steps["loss"] += [row["loss"] for row in rows]
+        self.history.steps["lr"] += rates
+        samples = sum(row["samples"] for row in rows)
+        speed = {"seconds": seconds, "samples_per_second": samples / max(seconds, 1e-9)}
+        return sums.means() | {"lr": rates[-1]} | speed
+
+    def _end_epoch(
+        self, logs: dict[str, float], validation: Source | None, shown: Progress
+    ) -> None:
+        """Validate, record, and tell the callbacks."""
+        if validation is not None:
+            batches = validation.batches(0)
+            found = evaluation(self.model, self.loss, batches, self.metrics, self.backend)
+            logs |= {f"val_{name}": value for name, value in found.items()}
+            self._keep_best(logs)
+        self.history.append(logs)
+        shown.end(self.epoch - 1, logs)
+        self._call("on_epoch_end", self.epoch - 1, logs)
+
+    def _keep_best(self, logs: dict[str, float]) -> None:
+        if self.monitor not in logs:
+            raise ValueError(f"monitor {self.monitor!r} is none of {', '.join(logs)}")
+        sign, value = sign_of(self.monitor), logs[self.monitor]
+        if self.best is None or sign * value > sign * self.best.value:
+            self.best = Best(self.epoch - 1, value, self.model.state_dict())
+
+    def _call(self, event: str, *args: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *args)

@@ -1,0 +1,96 @@
+"""The backends that tests run on: the fixture `place` gives one after another."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import strict_backend  # noqa: F401  (registers the backend "strict")
+
+import portanet as pn
+
+
+@dataclass(frozen=True)
+class Place:
+    """A backend on a device, in a dtype, selected for the process while a test runs."""
+
+    name: str
+    device: str | None = None
+    dtype: str = "float64"
+    read_only: bool = False
+
+    def __str__(self) -> str:
+        words = (self.name, self.device, "read-only" if self.read_only else None)
+        return "-".join(filter(None, words))
+
+    @property
+    def rtol(self) -> float:
+        """How closely results agree between backends."""
+        return 1e-10 if self.dtype == "float64" else 1e-4
+
+    @property
+    def backend(self) -> pn.Backend:
+        """The selected backend."""
+        return pn.get_backend()
+
+    def select(self, dtype: str | None = None) -> "Place":
+        """Select this backend for the process, perhaps in another dtype."""
+        pn.set_backend(self.name, device=self.device, dtype=dtype or self.dtype)
+        return replace(self, dtype=dtype or self.dtype)
+
+    def array(self, host: Any, dtype: str | None = None) -> Any:
+        """Return the host's values as an array here: a copy, read-only where the place says so."""
+        array = self.backend.asarray(np.array(host), dtype)
+        self.freeze(array)
+        return array
+
+    def freeze(self, *arrays: Any) -> None:
+        """Forbid writing to the arrays, where the place says so."""
+        if self.read_only:
+            for array in arrays:
+                array.flags.writeable = False
+
+    def host(self, array: Any) -> Any:
+        """Return a copy of an array's values on the host."""
+        return np.array(self.backend.to_numpy(array))
+
+    def check(self, array: Any, shape: tuple[int, ...], dtype: str | None = None) -> None:
+        """Assert an array's library, device, dtype and shape."""
+        assert self.backend.owns(array), f"{type(array)} is not of {self.backend}"
+        assert array.device == self.backend.device
+        assert array.dtype == getattr(self.backend.xp, dtype or self.dtype)
+        assert tuple(array.shape) == tuple(shape)
+
+
+PLACES = [
+    Place("numpy"),
+    Place("numpy", read_only=True),
+    Place("strict", "CPU_DEVICE"),
+    Place("strict", "device1"),
+    Place("strict", "no_float64", dtype="float32"),
+    Place("torch"),
+    pytest.param(Place("cupy"), marks=pytest.mark.gpu),
+]
+
+
+@cache
+def _unavailable(name: str) -> str | None:
+    return pn.available_backends().get(name, "it is not known")
+
+
+@pytest.fixture(params=PLACES, ids=str)
+def place(request: pytest.FixtureRequest) -> Place:
+    """Give each backend in turn, selected; skip those that cannot be used here."""
+    reason = _unavailable(request.param.name)
+    if reason is not None:
+        pytest.skip(f"{request.param.name}: {reason}")
+    return request.param.select()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_selection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin each test without a selected backend, and forget what it selects."""
+    monkeypatch.setattr("portanet.backend._process", None)
+    monkeypatch.delenv("PORTANET_BACKEND", raising=False)
+

@@ -1,0 +1,102 @@
+"""DataLoader: every sample once, in an order that the seed decides, on any backend."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+
+import portanet as pn
+from portanet.data import DataLoader
+
+X = np.arange(20.0).reshape(10, 2)
+Y = np.arange(10)
+
+
+def labels(batches):
+    return [y.tolist() for _, y in batches]
+
+
+def test_in_order_with_a_last_partial_batch():
+    loader = DataLoader((X, Y), batch_size=4)
+    assert len(loader) == 3
+    assert labels(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert labels(loader) == labels(loader)
+    for x, y in loader:
+        np.testing.assert_array_equal(x, X[y])
+
+
+def test_drop_last():
+    loader = DataLoader((X, Y), batch_size=4, drop_last=True)
+    assert len(loader) == 2
+    assert labels(loader) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert len(DataLoader((X, Y), batch_size=5, drop_last=True)) == 2
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_shuffled_epochs_are_permutations_keyed_by_seed_and_epoch(drop_last):
+    loader = DataLoader((X, Y), 4, shuffle=True, seed=3, drop_last=drop_last)
+    first, second = labels(loader), labels(loader)
+    assert first != second
+    if not drop_last:
+        assert sorted(chain(*first)) == sorted(chain(*second)) == list(range(10))
+    assert labels(loader.batches(0)) == first
+    again = DataLoader((X, Y), 4, shuffle=True, seed=3, drop_last=drop_last)
+    assert [labels(again), labels(again)] == [first, second]
+    assert labels(DataLoader((X, Y), 4, shuffle=True, seed=4).batches(0)) != first
+    for x, y in loader.batches(5):
+        np.testing.assert_array_equal(x, X[y])
+
+
+def test_replacement_draws_full_batches_from_all_samples():
+    loader = DataLoader((X, Y), batch_size=4, replacement=True)
+    drawn = [y for epoch in range(300) for _, y in loader.batches(epoch)]
+    assert {len(y) for y in drawn} == {4}
+    counts = np.bincount(np.concatenate(drawn), minlength=10)
+    assert counts.sum() == 3600
+    assert abs(counts - 360).max() < 5 * np.sqrt(360)
+    assert any(len(set(y.tolist())) < 4 for y in drawn)
+
+
+@pytest.mark.parametrize("name", ["strict", "torch"])
+def test_same_batches_on_every_backend(name):
+    if name == "torch":
+        pytest.importorskip("torch")
+    expected = labels(DataLoader((X, Y), 4, shuffle=True))
+    with pn.use_backend(name) as backend:
+        x, y = backend.asarray(X), backend.asarray(Y)
+        batches = list(DataLoader((x, y), 4, shuffle=True))
+    assert [backend.to_numpy(y).tolist() for _, y in batches] == expected
+    assert all(pn.backend_of(x, y) is pn.backend_of(batches[0][0]) for x, y in batches)
+
+
+def test_one_array_memory_maps_and_mixed_backends(tmp_path):
+    assert [b[0].shape for b in DataLoader(X, 4)] == [(4, 2), (4, 2), (2, 2)]
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for x, y in DataLoader((mapped, Y), 4, shuffle=True):
+        np.testing.assert_array_equal(x, X[y])
+    torch = pytest.importorskip("torch")
+    for x, y in DataLoader((X, torch.asarray(Y)), 4, shuffle=True):
+        np.testing.assert_array_equal(x, X[y.numpy()])
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        ((X, Y[:9]), {}, r"equal lengths, got \[10, 9\]"),
+        ((X[:0], Y[:0]), {}, "no samples"),
+        ((), {}, "no samples"),
+        ((X, Y), {"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ((X, Y), {"batch_size": 11, "drop_last": True}, "drop_last leaves no batch"),
+    ],
+)
+def test_bad_arguments(data, options, message):
+    with pytest.raises(ValueError, match=message):
+        DataLoader(data, **options)
+
+
+def test_wrong_types():
+    with pytest.raises(TypeError, match="expected an array"):
+        DataLoader(([1, 2], [3, 4]))
+    with pytest.raises(TypeError, match="batch_size must be an int"):
+        DataLoader(X, 2.5)

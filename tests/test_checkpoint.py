@@ -1,0 +1,106 @@
+"""Weights on disk: exact round trips, and files that are whole or not there."""
+
+import numpy as np
+import pytest
+
+import portanet as pn
+from portanet import nn
+
+
+def model(seed=0):
+    return nn.Sequential(
+        {"c1": nn.Conv2d(1, 2, 3), "norm": nn.BatchNorm2d(2), "f": nn.Linear(2, 3)}
+    ).initialize(seed)
+
+
+@pytest.fixture(params=[".npz", ".safetensors"])
+def path(request, tmp_path):
+    return tmp_path / f"weights{request.param}"
+
+
+def test_round_trip(path):
+    saved, loaded = model(0), model(1)
+    saved.params["c1.weight"] = np.arange(18.0).reshape(2, 1, 3, 3)
+    pn.save_weights(saved, path)
+    pn.load_weights(loaded, path)
+    for name, array in saved.state_dict().items():
+        np.testing.assert_array_equal(loaded.state_dict()[name], array)
+        assert loaded.state_dict()[name].dtype == array.dtype
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_arrays_in_any_memory_order_survive(path):
+    layer = nn.Linear(4, 3)
+    layer.own_params.replace(
+        {"weight": np.asfortranarray(np.arange(12.0, dtype="f4").reshape(3, 4))}
+    )
+    pn.save_weights(layer, path)
+    other = nn.Linear(4, 3)
+    pn.load_weights(other, path)
+    np.testing.assert_array_equal(other.params["weight"], np.arange(12.0).reshape(3, 4))
+
+
+@pytest.mark.parametrize("name", ["torch", "strict"])
+def test_between_backends(path, name):
+    if name == "torch":
+        pytest.importorskip("torch")
+    saved = model(0)
+    pn.save_weights(saved, path)
+    with pn.use_backend(name) as backend:
+        other = model(1)
+        pn.load_weights(other, path)
+        assert pn.backend_of(*other.params.values()).name == name
+        for key, array in saved.params.items():
+            np.testing.assert_array_equal(backend.to_numpy(other.params[key]), array)
+
+
+def test_npz_is_read_by_numpy_alone(tmp_path):
+    pn.save_weights(model(), tmp_path / "w.npz")
+    with np.load(tmp_path / "w.npz", allow_pickle=False) as file:
+        assert {"c1.weight", "c1.bias", "f.weight", "f.bias"} < set(file.files)
+        assert file["c1.weight"].shape == (2, 1, 3, 3)
+
+
+def test_damaged_files_are_refused_and_change_nothing(path):
+    pn.save_weights(model(0), path)
+    whole = path.read_bytes()
+    target = model(1)
+    before = target.state_dict()
+    for damaged in (b"", b"not weights at all", whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(pn.CheckpointError, match=path.name):
+            pn.load_weights(target, path)
+    for name, array in before.items():
+        np.testing.assert_array_equal(target.state_dict()[name], array)
+
+
+def test_object_arrays_are_refused(tmp_path):
+    np.savez(tmp_path / "w.npz", weight=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(pn.CheckpointError, match=r"w\.npz"):
+        pn.load_weights(nn.Linear(1, 1), tmp_path / "w.npz")
+
+
+def test_errors(path, tmp_path):
+    with pytest.raises(FileNotFoundError, match=path.name):
+        pn.load_weights(model(), path)
+    with pytest.raises(ValueError, match=r"written as \.safetensors or \.npz"):
+        pn.save_weights(model(), tmp_path / "weights.pt")
+    with pytest.raises(FileNotFoundError):
+        pn.save_weights(model(), tmp_path / "missing" / path.name)
+    pn.save_weights(model(), path)
+    with pytest.raises(ValueError, match=r"unexpected 'norm\.weight'"):
+        pn.load_weights(nn.Sequential({"c1": nn.Conv2d(1, 2, 3), "f": nn.Linear(2, 3)}), path)
+
+
+def test_a_failed_write_leaves_the_old_file(path, monkeypatch):
+    pn.save_weights(model(0), path)
+    whole = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        pn.save_weights(model(1), path)
+    assert path.read_bytes() == whole
+    assert [p.name for p in path.parent.iterdir()] == [path.name]

@@ -1,0 +1,150 @@
+"""The examples, as a reader would run them, on little data."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import portanet as pn
+from portanet import data, nn, optim
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def mnist_cnn(tmp_path, monkeypatch):
+    """The example, with no data of its own to be found and no network asked."""
+    monkeypatch.setenv("PORTANET_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    monkeypatch.delenv("PORTANET_BACKEND", raising=False)
+    return load("mnist_cnn")
+
+
+def write_npz(path, n=300):
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 10
+    images = rng.integers(0, 60, size=(n, 28, 28, 1), dtype="uint8")
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label + 2 : 2 * label + 6, 4:24] = 255  # a bar at a height for each class
+    np.savez(path, images=images, labels=labels)
+
+
+def test_falls_back_to_the_digits_and_writes_weights_and_plot(mnist_cnn, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    weights, plot = tmp_path / "w.npz", tmp_path / "p.png"
+    options = ["--epochs", "2", "--backend", "numpy", "--save", str(weights), "--plot", str(plot)]
+    assert mnist_cnn.main(options) == 0
+    out = capsys.readouterr().out
+    assert "the embedded digits, enlarged to 28×28" in out
+    assert "backend numpy on cpu" in out
+    assert "total: 3,106 parameters" in out
+    assert "epoch 2/2" in out
+    accuracy = float(out.split("test accuracy ")[1].split()[0])
+    assert accuracy > 0.8
+    with np.load(weights, allow_pickle=False) as file:
+        assert {name: file[name].shape for name in file.files} == {
+            "c1.weight": (8, 1, 5, 5),
+            "c1.bias": (8,),
+            "c2.weight": (8, 8, 5, 5),
+            "c2.bias": (8,),
+            "f.weight": (10, 128),
+            "f.bias": (10,),
+        }
+    assert plot.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_own_images_from_an_npz_file(mnist_cnn, tmp_path, capsys, optimizer):
+    write_npz(tmp_path / "mine.npz")
+    options = ["--data", str(tmp_path / "mine.npz"), "--optimizer", optimizer, "--batch-size", "20"]
+    assert mnist_cnn.main([*options, "--epochs", "6", "--lr", "0.02", "--backend", "numpy"]) == 0
+    out = capsys.readouterr().out
+    assert "300 images; the first 30 test" in out
+    assert float(out.split("test accuracy ")[1].split()[0]) > 0.9
+
+
+def test_same_seed_prints_the_same(mnist_cnn, capsys):
+    printed = []
+    for _ in range(2):
+        assert mnist_cnn.main(["--epochs", "1", "--seed", "3", "--backend", "numpy"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        printed.append([line.partition("samples/s")[0].rsplit(" ", 2)[0] for line in lines])
+    assert printed[0] == printed[1]
+
+
+def test_the_same_run_on_numpy_and_torch(mnist_cnn):
+    pytest.importorskip("torch")
+    (x, y), _ = data.load_digits(size=28)
+    losses, weights, batches = {}, {}, {}
+    for name in ("numpy", "torch"):
+        with pn.use_backend(name) as backend:
+            model = mnist_cnn.network().initialize(0)
+            weights[name] = {n: np.array(backend.to_numpy(p)) for n, p in model.params.items()}
+            trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model, lr=0.01))
+            trainer.fit((x, y), steps=50, batch_size=32, progress=False)
+            losses[name] = trainer.history.steps["loss"]
+            loader = data.DataLoader((backend.asarray(x), backend.asarray(y)), 32, shuffle=True)
+            batches[name] = [backend.to_numpy(labels).tolist() for _, labels in loader]
+    assert batches["numpy"] == batches["torch"]
+    for n, array in weights["numpy"].items():
+        np.testing.assert_array_equal(array, weights["torch"][n])
+    np.testing.assert_allclose(losses["numpy"], losses["torch"], rtol=0, atol=1e-4)
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / "mnist_cnn.py"), *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(
+    pn.available_backends()["cupy"] is None, reason="a CUDA device answers here: CuPy works"
+)
+def test_cupy_without_cuda_ends_with_one_message():
+    done = run(PORTANET_BACKEND="cupy")
+    assert done.returncode == 2
+    assert done.stderr.startswith("mnist_cnn: backend 'cupy' cannot be used: ")
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_unknown_backend_ends_with_one_message():
+    done = run("--backend", "nonsense")
+    assert done.returncode == 2
+    assert done.stderr.startswith("mnist_cnn: unknown backend 'nonsense'")
+    assert "numpy" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_missing_and_damaged_data_are_one_message(mnist_cnn, tmp_path, capsys):
+    (tmp_path / "bad.npz").write_bytes(b"PK nothing")
+    for choice, message in (
+        ("mnist", "PORTANET_DATA"),
+        (str(tmp_path / "bad.npz"), "bad.npz"),
+        (str(tmp_path / "missing.npz"), "missing.npz"),
+    ):
+        assert mnist_cnn.main(["--data", choice, "--backend", "numpy"]) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(mnist_cnn, capsys):
+    if (reason := pn.available_backends()["cupy"]) is not None:
+        pytest.skip(reason)
+    assert mnist_cnn.main(["--backend", "cupy", "--epochs", "2"]) == 0
+    assert "backend cupy" in capsys.readouterr().out

@@ -1,0 +1,453 @@
+"""Every layer of `cases.LAYERS`, on every backend: gradients, values, dtypes, threads, memory."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from math import isclose, prod
+from threading import Barrier
+from types import FunctionType, MethodType
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import LAYERS, LayerCase, fill, numbers
+
+import portanet as pn
+from portanet import nn
+from portanet.gradcheck import check_gradients
+from portanet.nn import Context
+
+KEY = pn.Key(3)
+RUNS = [
+    pytest.param(case, training, id=f"{case.id}-{'training' if training else 'inference'}")
+    for case in LAYERS
+    for training in case.modes
+]
+every_run = pytest.mark.parametrize(("case", "training"), RUNS)
+
+
+def context(training: bool, needs_input_grad: bool = True) -> Context:
+    return Context(training, rng=KEY, needs_input_grad=needs_input_grad)
+
+
+def run(case: LayerCase, training: bool, place: Any = None) -> dict[str, Any]:
+    """Run a filled layer forward and backward, on the host's numbers or on a place's arrays."""
+    array = place.array if place else pn.asarray
+    x = array(numbers("x", case.shape))
+    y, pullback = fill(case.make()).vjp(x, context(training))
+    dx, grads = pullback(array(numbers("dy", y.shape)))
+    return {"y": y, "dx": dx, **grads}
+
+
+def assert_close(got: dict[str, Any], expected: dict[str, Any], rtol: float) -> None:
+    """Compare a run's arrays, where numbers below rtol · the largest one are noise."""
+    assert got.keys() == expected.keys()
+    largest = max(float(np.max(np.abs(array), initial=0.0)) for array in expected.values())
+    for name, array in expected.items():
+        np.testing.assert_allclose(got[name], array, rtol, rtol * largest, err_msg=name)
+
+
+def assert_same(place: Any, got: Any, expected: Any, message: str = "") -> None:
+    """Compare two (dx, grads) bit for bit."""
+    (dx, grads), (expected_dx, expected_grads) = got, expected
+    assert (dx is None) == (expected_dx is None), message
+    assert grads.keys() == expected_grads.keys(), message
+    for name in grads:
+        a, b = place.host(grads[name]), place.host(expected_grads[name])
+        np.testing.assert_array_equal(a, b, err_msg=f"{name} {message}")
+    if dx is not None:
+        np.testing.assert_array_equal(place.host(dx), place.host(expected_dx), err_msg=message)
+
+
+# --- gradients -----------------------------------------------------------------------------------
+
+
+@every_run
+def test_gradients(case: LayerCase, training: bool, place: Any) -> None:
+    x = place.array(numbers("x", case.shape))
+    eps, bound = (1e-5, 1e-7) if place.dtype == "float64" else (3e-3, 1e-2)
+    report = check_gradients(fill(case.make()), x, training=training, eps=eps)
+    assert report.error <= bound, str(report)
+    assert set(report.errors) == {"x", *case.make().params}
+
+
+@pytest.mark.parametrize(("case", "training"), [r for r in RUNS if r.values[0].small])
+def test_gradients_element_by_element(case: LayerCase, training: bool) -> None:
+    pn.set_backend("numpy", dtype="float64")
+    x = pn.asarray(numbers("x", case.shape))
+    report = check_gradients(fill(case.make()), x, training=training, elementwise=True)
+    assert report.error <= 1e-6, str(report)
+
+
+@every_run
+def test_without_input_gradient(case: LayerCase, training: bool, place: Any) -> None:
+    layer, x = fill(case.make()), place.array(numbers("x", case.shape))
+    y, pullback = layer.vjp(x, context(training))
+    dy = place.array(numbers("dy", y.shape))
+    _, expected = pullback(dy)
+    y, pullback = layer.vjp(x, context(training, needs_input_grad=False))
+    dx, grads = pullback(dy)
+    if layer.params or isinstance(layer, nn.Flatten | nn.Sequential):
+        assert dx is None or not layer.params
+    assert_same(place, (None, grads), (None, expected))
+
+
+# --- the same on every backend -------------------------------------------------------------------
+
+
+@every_run
+def test_library_device_dtype_and_shape(case: LayerCase, training: bool, place: Any) -> None:
+    layer, x = fill(case.make()), place.array(numbers("x", case.shape))
+    ctx = context(training)
+    y, pullback = layer.vjp(x, ctx)
+    dx, grads = pullback(place.array(numbers("dy", y.shape)))
+    place.check(y, y.shape)
+    place.check(dx, case.shape)
+    assert grads.keys() == layer.params.keys()
+    for name, p in layer.params.items():
+        place.check(p, p.shape)
+        place.check(grads[name], p.shape)
+    for (owner, name), new in ctx.updates.items():
+        old = owner.buffers[name]
+        dtype = "int64" if name == "num_batches_tracked" else None
+        place.check(new, old.shape, dtype)
+
+
+@every_run
+def test_values_are_those_of_numpy(case: LayerCase, training: bool, place: Any) -> None:
+    drops = any(isinstance(layer, nn.Dropout) for _, layer in case.make().named_layers())
+    if drops and training and type(place.backend).random is not pn.Backend.random:
+        pytest.skip(f"{place} draws its own masks")
+    got = {name: place.host(array) for name, array in run(case, training, place).items()}
+    pn.set_backend("numpy", dtype=place.dtype)
+    assert_close(got, run(case, training), place.rtol)
+
+
+@every_run
+def test_float32_stays_float32(case: LayerCase, training: bool, place: Any) -> None:
+    place = place.select("float32")
+    for array in run(case, training, place).values():
+        place.check(array, array.shape)
+
+
+@every_run
+def test_inputs_stay_as_they_are(case: LayerCase, training: bool, place: Any) -> None:
+    layer, x = fill(case.make()), place.array(numbers("x", case.shape))
+    place.freeze(*layer.params.values(), *layer.buffers.values())
+    before = {"x": place.host(x)}
+    before |= {name: place.host(array) for name, array in layer.state_dict().items()}
+
+    y, pullback = layer.vjp(x, context(training))
+    dy = place.array(numbers("dy", y.shape))
+    y_before, dy_before = place.host(y), place.host(dy)
+    pullback(dy)
+
+    np.testing.assert_array_equal(place.host(y), y_before)
+    np.testing.assert_array_equal(place.host(dy), dy_before)
+    for name, array in {"x": x, **layer.state_dict()}.items():
+        np.testing.assert_array_equal(place.host(array), before[name], err_msg=name)
+
+
+# --- a pass stores nothing on the layer ----------------------------------------------------------
+
+
+@every_run
+def test_two_passes_before_either_pullback(case: LayerCase, training: bool, place: Any) -> None:
+    layer = fill(case.make())
+    xs = [place.array(numbers(name, case.shape)) for name in ("x", "other x")]
+    shape = layer.vjp(xs[0], context(training))[0].shape
+    dys = [place.array(numbers(name, shape)) for name in ("dy", "other dy")]
+    alone = [layer.vjp(x, context(training))[1](dy) for x, dy in zip(xs, dys, strict=True)]
+
+    pullbacks = [layer.vjp(x, context(training))[1] for x in xs]
+    for i in (1, 0):
+        for repeat in range(2):  # a pullback may be called again
+            assert_same(place, pullbacks[i](dys[i]), alone[i], f"pass {i}, call {repeat}")
+
+
+@every_run
+def test_two_threads_at_once(case: LayerCase, training: bool, place: Any) -> None:
+    layer = fill(case.make())
+    xs = [place.array(numbers(name, case.shape)) for name in ("x", "other x")]
+
+    def step(x: Any, wait: Any) -> Any:
+        y, pullback = layer.vjp(x, context(training))
+        wait()
+        dx, grads = pullback(place.array(numbers("dy", y.shape)))
+        wait()
+        return dx, grads
+
+    serial = [step(x, lambda: None) for x in xs]
+    barrier = Barrier(2, timeout=60)
+    with ThreadPoolExecutor(2) as pool:
+        threaded = list(pool.map(partial(step, wait=barrier.wait), xs))
+    for name in serial[0][1]:
+        sums = [place.host(a[1][name] + b[1][name]) for a, b in (serial, threaded)]
+        np.testing.assert_array_equal(*sums, err_msg=name)
+    for i in range(2):
+        assert_same(place, threaded[i], serial[i], f"thread {i}")
+
+
+@every_run
+def test_the_pullback_keeps_no_layer(case: LayerCase, training: bool) -> None:
+    layer, x = fill(case.make()), pn.asarray(numbers("x", case.shape))
+    _, pullback = layer.vjp(x, context(training))
+    kept = [what for what in reachable(pullback) if isinstance(what, nn.Layer)]
+    assert not kept, f"the pullback keeps {kept[0].label}"
+
+
+def reachable(root: Any) -> Iterator[Any]:
+    """Yield everything that a function keeps alive: closures, defaults, arguments, containers."""
+    seen: set[int] = set()
+    todo = [root]
+    while todo:
+        what = todo.pop()
+        if id(what) in seen:
+            continue
+        seen.add(id(what))
+        yield what
+        if isinstance(what, FunctionType):
+            todo += [cell.cell_contents for cell in what.__closure__ or ()]
+            todo += [*(what.__defaults__ or ()), *(what.__kwdefaults__ or {}).values()]
+        elif isinstance(what, MethodType):
+            todo += [what.__self__, what.__func__]
+        elif isinstance(what, partial):
+            todo += [what.func, *what.args, *what.keywords.values()]
+        elif isinstance(what, tuple | list | set | frozenset):
+            todo += what
+        elif isinstance(what, dict):
+            todo += [*what.keys(), *what.values()]
+
+
+# --- memory order --------------------------------------------------------------------------------
+
+BATCH_INNERMOST = (1, 2, 3, 0)  # (N, C, H, W) that lies in memory as C, H, W, N
+IMAGES = [r for r in RUNS if len(r.values[0].shape) == 4]
+KEEP_ORDER = [r for r in IMAGES if not isinstance(r.values[0].make(), nn.Flatten | nn.Sequential)]
+
+
+def memory_order(array: Any) -> tuple[int, ...]:
+    """Return the axes from the slowest to the fastest in memory, without those of length 1."""
+    axes = [a for a in range(array.ndim) if array.shape[a] > 1]
+    return tuple(sorted(axes, key=lambda a: -array.strides[a]))
+
+
+def batch_innermost(host: Any) -> Any:
+    """Return a copy of (N, …) whose memory has the batch innermost."""
+    last = np.ascontiguousarray(np.moveaxis(host, 0, -1))
+    return np.moveaxis(last, -1, 0)
+
+
+def assert_batch_innermost(array: Any) -> None:
+    order = (*range(1, array.ndim), 0)
+    assert memory_order(array) == tuple(a for a in order if array.shape[a] > 1)
+
+
+@pytest.fixture
+def _numpy_float64() -> None:
+    pn.set_backend("numpy", dtype="float64")
+
+
+@pytest.mark.usefixtures("_numpy_float64")
+@pytest.mark.parametrize(("case", "training"), KEEP_ORDER)
+def test_the_batch_stays_innermost_in_memory(case: LayerCase, training: bool) -> None:
+    x = batch_innermost(numbers("x", case.shape))
+    y, pullback = fill(case.make()).vjp(x, context(training))
+    dx, _ = pullback(batch_innermost(numbers("dy", y.shape)))
+    assert_batch_innermost(y)
+    assert_batch_innermost(dx)
+
+
+@pytest.mark.usefixtures("_numpy_float64")
+@pytest.mark.parametrize(("case", "training"), IMAGES)
+def test_memory_order_changes_no_number(case: LayerCase, training: bool) -> None:
+    layer, x = fill(case.make()), numbers("x", case.shape)
+    results = []
+    for order in (np.ascontiguousarray, batch_innermost, np.asfortranarray):
+        y, pullback = layer.vjp(order(x), context(training))
+        dx, grads = pullback(order(numbers("dy", y.shape)))
+        results.append({"y": y, "dx": dx, **grads})
+    for other in results[1:]:
+        assert_close(other, results[0], rtol=1e-12)
+
+
+@pytest.mark.usefixtures("_numpy_float64")
+def test_linear_has_the_batch_innermost() -> None:
+    x = numbers("x", (4, 5))
+    for order in (np.ascontiguousarray, batch_innermost):
+        y, pullback = fill(nn.Linear(5, 3)).vjp(order(x), context(True))
+        dx, _ = pullback(order(numbers("dy", y.shape)))
+        assert_batch_innermost(y)
+        assert_batch_innermost(dx)
+
+
+@pytest.mark.usefixtures("_numpy_float64")
+def test_flatten_is_a_view_of_a_convolutions_output() -> None:
+    y = nn.Conv2d(2, 3, 3)(numbers("x", (4, 2, 6, 5)))
+    flat, pullback = nn.Flatten().vjp(y, context(True))
+    assert np.shares_memory(flat, y)
+    assert_batch_innermost(flat)
+    dy = batch_innermost(numbers("dy", flat.shape))
+    dx, _ = pullback(dy)
+    assert np.shares_memory(dx, dy)
+    assert_batch_innermost(dx)
+
+
+@pytest.mark.usefixtures("_numpy_float64")
+def test_a_whole_network_keeps_the_batch_innermost() -> None:
+    orders = {}
+
+    class Watching(Context):
+        def run(self, name: str, layer: Any, x: Any, needs_input_grad: bool = True) -> Any:
+            y, pullback = super().run(name, layer, x, needs_input_grad)
+
+            def watched(dy: Any) -> Any:
+                dx, grads = pullback(dy)
+                orders[name] = (memory_order(y)[-1], memory_order(dx)[-1])
+                return dx, grads
+
+            return y, watched
+
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(3, 2, 2), nn.Dropout(0.3), nn.Flatten(), nn.Linear(18, 4), nn.Tanh()),
+    )
+    x = batch_innermost(numbers("x", (5, 1, 8, 8)))
+    y, pullback = model.vjp(x, Watching(True, rng=KEY))
+    pullback(batch_innermost(numbers("dy", y.shape)))
+    assert orders == {str(i): (0, 0) for i in range(9)}
+
+
+# --- what single layers promise ------------------------------------------------------------------
+
+
+def test_max_pool_sends_the_gradient_to_the_first_of_equals(place: Any) -> None:
+    x = place.array([[[[1.0, 3.0, 0.0], [3.0, 3.0, 3.0], [0.0, 0.0, 0.0]]]])
+    y, pullback = nn.MaxPool2d(2, stride=1).vjp(x, context(True))
+    np.testing.assert_array_equal(place.host(y), [[[[3, 3], [3, 3]]]])
+    dx, _ = pullback(place.array([[[[1.0, 10.0], [100.0, 1000.0]]]]))
+    np.testing.assert_array_equal(place.host(dx), [[[[0, 11, 0], [100, 1000, 0], [0, 0, 0]]]])
+
+
+def test_max_pool_never_takes_its_padding(place: Any) -> None:
+    x = place.array(-1.0 - np.arange(16.0).reshape(1, 1, 4, 4))
+    y = nn.MaxPool2d(3, stride=2, padding=1)(x)
+    np.testing.assert_array_equal(place.host(y), [[[[-1, -2], [-5, -6]]]])
+
+
+def test_average_pool_counts_its_padding(place: Any) -> None:
+    y = nn.AvgPool2d(2, stride=2, padding=1)(place.array(np.ones((1, 1, 2, 2))))
+    np.testing.assert_array_equal(place.host(y), np.full((1, 1, 2, 2), 0.25))
+
+
+def test_relu_and_leaky_relu_have_the_lower_slope_at_zero(place: Any) -> None:
+    x, dy = place.array([-2.0, 0.0, 2.0]), place.array([1.0, 1.0, 1.0])
+    for layer, expected in ((nn.ReLU(), [0, 0, 1]), (nn.LeakyReLU(0.25), [0.25, 0.25, 1])):
+        dx, _ = layer.vjp(x, context(True))[1](dy)
+        np.testing.assert_array_equal(place.host(dx), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_saturated_activations_are_exact_and_silent(place: Any, dtype: str) -> None:
+    if dtype == "float64" and place.dtype != dtype:
+        pytest.skip(f"{place} has no float64")
+    place = place.select(dtype)
+    x, dy = place.array([-1000.0, -100.0, 0.0, 100.0, 1000.0]), place.array(np.ones(5))
+    for layer, expected in ((nn.Sigmoid(), [0, 0, 0.5, 1, 1]), (nn.Tanh(), [-1, -1, 0, 1, 1])):
+        y, pullback = layer.vjp(x, context(True))
+        np.testing.assert_allclose(place.host(y), expected, atol=1e-40)
+        assert np.all(np.isfinite(place.host(pullback(dy)[0])))
+
+
+def test_batch_norm_normalises_each_channel(place: Any) -> None:
+    x = place.array(5.0 + 3.0 * numbers("x", (8, 3, 4, 4)))
+    y = place.host(nn.BatchNorm2d(3).vjp(x, context(True))[0])
+    np.testing.assert_allclose(y.mean(axis=(0, 2, 3)), 0.0, atol=1e-5)
+    np.testing.assert_allclose(y.var(axis=(0, 2, 3)), 1.0, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("momentum", "expected"), [(0.1, (0.29, 1.01)), (None, (1.5, 1.5))])
+def test_batch_norm_tracks_statistics(place: Any, momentum: Any, expected: Any) -> None:
+    layer = nn.BatchNorm1d(1, momentum=momentum)
+    batches = [[[0.0], [2.0]], [[1.0], [3.0]]]  # means 1 and 2, unbiased variances 2 and 2
+    for batch in batches:
+        layer.forward(place.array(batch), training=True)
+    mean, variance = (0.9 * 0.1 + 0.2, 0.81 + 0.18 + 0.2) if momentum else (1.5, 2.0)
+    assert isclose(float(layer.buffers["running_mean"][0]), mean, rel_tol=1e-6)
+    assert isclose(float(layer.buffers["running_var"][0]), variance, rel_tol=1e-6)
+    assert int(layer.buffers["num_batches_tracked"]) == 2
+
+
+def test_a_pass_alone_changes_no_statistics(place: Any) -> None:
+    layer = nn.BatchNorm1d(3)
+    x = place.array(numbers("x", (4, 3)))
+    ctx = context(True)
+    layer.vjp(x, ctx)
+    assert float(place.backend.xp.max(layer.buffers["running_mean"])) == 0.0
+    ctx.apply_updates()
+    assert float(place.backend.xp.max(layer.buffers["running_mean"])) != 0.0
+    before = layer.state_dict()
+    layer.forward(x, training=False)
+    for name, array in layer.state_dict().items():
+        np.testing.assert_array_equal(place.host(array), place.host(before[name]))
+
+
+def test_a_batch_norm_used_twice_in_a_pass_tracks_both(place: Any) -> None:
+    norm = nn.BatchNorm1d(1)
+    model = nn.Sequential(norm, norm)
+    model.forward(place.array([[0.0], [2.0]]), training=True)
+    assert int(norm.buffers["num_batches_tracked"]) == 2
+
+
+@pytest.mark.parametrize("keep", [0.25, 0.5, 0.75])
+def test_dropout_statistics(place: Any, keep: float) -> None:
+    x = place.array(5.0 + numbers("x", (100, 100)))
+    y = place.host(nn.Dropout(p=1.0 - keep).vjp(x, context(True))[0])
+    assert isclose(y.mean(), place.host(x).mean(), rel_tol=0.04)
+    assert isclose((y == 0.0).mean(), 1.0 - keep, abs_tol=0.02)
+    kept = y != 0.0
+    np.testing.assert_allclose(y[kept], place.host(x)[kept] / keep, rtol=1e-6)
+
+
+def test_dropout_masks_repeat_with_their_key_and_differ_by_name(place: Any) -> None:
+    model = nn.Sequential(nn.Dropout(), nn.Dropout())
+    x = place.array(np.ones((20, 20)))
+    first, again, other = (place.host(model.forward(x, True, seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)
+    assert isclose((first != 0).mean(), 0.25, abs_tol=0.08), "both dropped the same elements"
+
+
+def test_dropout_without_a_seed_differs(place: Any) -> None:
+    x = place.array(np.ones((20, 20)))
+    layer = nn.Dropout()
+    assert np.any(place.host(layer.forward(x, True)) != place.host(layer.forward(x, True)))
+
+
+def test_a_frozen_prefix_costs_no_gradient() -> None:
+    asked = []
+
+    class Spy(nn.Layer):
+        def vjp(self, x: Any, ctx: Context) -> Any:
+            asked.append(ctx.needs_input_grad)
+            return x, lambda dy: (dy if asked else None, {})
+
+    model = nn.Sequential(Spy(), Spy(), nn.Linear(3, 2), Spy())
+    x = pn.asarray(numbers("x", (4, 3)))
+    y, pullback = model.vjp(x, context(True, needs_input_grad=False))
+    assert asked == [False, False, True]
+    dx, grads = pullback(y)
+    assert dx is None
+    assert set(grads) == {"2.weight", "2.bias"}
+
+
+def test_no_pullback_is_kept_for_inference() -> None:
+    model = nn.Sequential(nn.Linear(3, 2))
+    x = pn.asarray(numbers("x", (4, 3)))
+    _, pullback = model.vjp(x, Context(needs_pullback=False))
+    with pytest.raises(RuntimeError, match="needs_pullback=False"):
+        pullback(x)
+
+
+def test_cases_are_small() -> None:
+    assert all(prod(case.shape) <= 300 for case in LAYERS), "the suite must stay fast"

@@ -1,0 +1,42 @@
+"""History: what it holds, and its plot."""
+
+import math
+
+import pytest
+
+from portanet.train import History
+
+
+def recorded():
+    history = History()
+    history.append({"loss": 1.0, "accuracy": 0.5, "lr": 0.1, "seconds": 2.0})
+    history.append({"loss": 0.5, "accuracy": 0.75, "lr": 0.1, "seconds": 2.0, "val_loss": 0.6})
+    return history
+
+
+def test_quantities_by_name():
+    history = recorded()
+    assert len(history) == 2
+    assert history["loss"] == [1.0, 0.5]
+    assert math.isnan(history["val_loss"][0])
+    with pytest.raises(KeyError, match="no quantity 'val_f1' in the history; there are: loss"):
+        history["val_f1"]
+    assert "val_f1" not in history.epochs
+
+
+def test_plot(tmp_path):
+    pytest.importorskip("matplotlib")
+    figure = recorded().plot(tmp_path / "history.png")
+    assert (tmp_path / "history.png").stat().st_size > 1000
+    axes = figure.get_axes()
+    assert [a.get_ylabel() for a in axes] == ["loss", "accuracy"]
+    assert all(a.get_xlabel() == "epoch" for a in axes)
+    assert list(axes[0].get_lines()[0].get_ydata()) == [1.0, 0.5]
+    with pytest.raises(ValueError, match="no epoch was finished"):
+        History().plot()
+
+
+def test_plot_without_matplotlib_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "portanet\[plot\]"'):
+        recorded().plot()

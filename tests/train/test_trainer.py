@@ -1,0 +1,393 @@
+"""fit, evaluate, predict: on arrays, loaders and iterables, by epochs and by steps."""
+
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import portanet as pn
+from portanet import nn, optim
+from portanet.data import DataLoader
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 4))
+Y = (X[:, 0] + X[:, 1] > 0).astype("int64") + (X[:, 2] > 1)
+
+
+def make(seed=0, lr=0.05, layers=(), **options):
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), *layers, nn.Linear(8, 3))
+    model.initialize(seed).to(dtype="float64")
+    return pn.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model, lr=lr), **options)
+
+
+def fit(trainer, data=(X, Y), **options):
+    return trainer.fit(data, progress=False, **options)
+
+
+def weights(trainer):
+    return {name: np.array(p) for name, p in trainer.model.params.items()}
+
+
+def assert_same_weights(a, b, **tolerance):
+    for name, array in weights(a).items():
+        np.testing.assert_allclose(array, weights(b)[name], err_msg=name, **tolerance)
+
+
+def test_learns_and_records():
+    trainer = make()
+    history = fit(trainer, epochs=30, batch_size=16, validation_data=(X[:20], Y[:20]))
+    assert trainer.evaluate((X, Y))["accuracy"] > 0.95
+    assert len(history) == 30
+    assert len(history.steps["loss"]) == len(history.steps["lr"]) == 30 * 4
+    assert history["loss"][-1] < 0.3 * history["loss"][0]
+    assert set(history.epochs) == {
+        *("loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds", "samples_per_second")
+    }
+    assert not history.interrupted
+
+
+def test_epoch_loss_weighs_the_last_partial_batch_by_its_samples():
+    trainer = make(lr=0.0)
+    history = fit(trainer, epochs=1, batch_size=16)
+    assert history["loss"][0] == pytest.approx(trainer.evaluate((X, Y))["loss"], rel=1e-12)
+    expected = trainer.evaluate((X, Y), batch_size=7)
+    assert history["accuracy"][0] == expected["accuracy"]
+
+
+def test_same_seed_same_run_another_seed_another():
+    runs = [make(layers=(nn.Dropout(0.3),)) for _ in range(2)]
+    for run in runs:
+        fit(run, epochs=3, batch_size=16)
+    assert runs[0].history.steps == runs[1].history.steps
+    assert_same_weights(*runs, rtol=0)
+    other = make(layers=(nn.Dropout(0.3),))
+    other.seed = 2
+    fit(other, epochs=3, batch_size=16)
+    assert other.history.steps["loss"] != runs[0].history.steps["loss"]
+
+
+def test_two_fits_are_one_long_fit():
+    twice, once = make(), make()
+    fit(twice, epochs=1, batch_size=16)
+    fit(twice, epochs=2, batch_size=16)
+    fit(once, epochs=3, batch_size=16)
+    assert_same_weights(twice, once, rtol=0)
+    assert twice.history.steps == once.history.steps
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_accumulated_batches_equal_one_large_batch(weighted):
+    weight = RNG.uniform(0.1, 3.0, size=60) if weighted else None
+    small, large = make(), make()
+    fit(small, epochs=3, batch_size=10, accumulate=3, sample_weight=weight)
+    fit(large, epochs=3, batch_size=30, sample_weight=weight)
+    assert len(small.history.steps["loss"]) == 6
+    np.testing.assert_allclose(small.history.steps["loss"], large.history.steps["loss"])
+    assert_same_weights(small, large, rtol=1e-8)
+
+
+def test_sample_weight_zero_is_as_if_the_sample_were_absent():
+    keep = np.arange(60) % 3 > 0
+    weighted, reduced = make(), make()
+    fit(weighted, epochs=4, batch_size=60, sample_weight=keep.astype(float), shuffle=False)
+    fit(reduced, (X[keep], Y[keep]), epochs=4, batch_size=60, shuffle=False)
+    assert_same_weights(weighted, reduced, rtol=1e-9)
+
+
+@pytest.mark.parametrize("given", [{0: 2.0, 2: 0.5}, [2.0, 1.0, 0.5]])
+def test_class_weight_is_a_sample_weight_by_class(given):
+    by_class, by_sample = make(), make()
+    fit(by_class, epochs=2, batch_size=16, class_weight=given)
+    fit(by_sample, epochs=2, batch_size=16, sample_weight=np.array([2.0, 1.0, 0.5])[Y])
+    assert_same_weights(by_class, by_sample, rtol=1e-12)
+
+
+def test_a_loader_a_list_and_arrays_give_the_same_run():
+    arrays, loader, listed = make(), make(), make()
+    fit(arrays, epochs=2, batch_size=16)
+    fit(loader, DataLoader((X, Y), 16, shuffle=True, seed=0), epochs=2)
+    shuffled = DataLoader((X, Y), 16, shuffle=True, seed=0)
+    for _ in range(2):
+        fit(listed, list(shuffled))
+    assert_same_weights(arrays, loader, rtol=0)
+    assert_same_weights(arrays, listed, rtol=0)
+
+
+def test_memory_maps_are_read_batch_by_batch(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    mapped, plain = make(), make()
+    fit(mapped, (np.load(tmp_path / "x.npy", mmap_mode="r"), Y), epochs=2, batch_size=16)
+    fit(plain, epochs=2, batch_size=16)
+    assert_same_weights(mapped, plain, rtol=0)
+
+
+def test_lists_and_float32_and_uint8_labels_are_taken():
+    listed, plain = make(), make()
+    fit(listed, (X.tolist(), Y.astype("uint8")), batch_size=16)
+    fit(plain, batch_size=16)
+    assert_same_weights(listed, plain, rtol=0)
+
+
+def test_steps_sample_with_replacement_and_end_exactly():
+    trainer = make()
+    history = fit(trainer, steps=10, batch_size=16, validation_data=(X, Y))
+    assert trainer.step == len(history.steps["loss"]) == 10
+    assert len(history) == 3  # 4 + 4 + 2 steps
+    assert len(history["val_loss"]) == 3
+
+
+def test_steps_of_an_iterable_begin_again():
+    trainer = make()
+    fit(trainer, [(X[:30], Y[:30]), (X[30:], Y[30:])], steps=5)
+    assert trainer.step == 5
+
+
+def test_a_used_up_generator_is_an_error():
+    batches = ((X, Y) for _ in range(2))
+    trainer = make()
+    with pytest.raises(ValueError, match="an iterator can be used only once"):
+        fit(trainer, batches, epochs=2)
+    assert trainer.step == 2
+
+
+def test_schedule_counts_steps_or_epochs():
+    trainer = make(schedule=optim.StepLR(step_size=1, gamma=0.5), lr=0.1)
+    fit(trainer, epochs=3, batch_size=30)
+    assert trainer.history.steps["lr"] == [0.1, 0.1, 0.05, 0.05, 0.025, 0.025]
+    assert trainer.history["lr"] == [0.1, 0.05, 0.025]
+    trainer = make(schedule=optim.OneCycleLR(max_lr=0.1), lr=0.1)
+    fit(trainer, epochs=2, batch_size=6)
+    rates = trainer.history.steps["lr"]
+    assert rates[0] == pytest.approx(0.004)
+    assert max(rates) == pytest.approx(0.1)
+    assert rates[-1] == pytest.approx(4e-7)
+    with pytest.raises(ValueError, match="OneCycleLR ends after 5 steps, but the run goes on to"):
+        fit(make(schedule=optim.OneCycleLR(0.1, total_steps=5)), epochs=1, batch_size=6)
+
+
+def test_best_epoch_is_kept_and_restored():
+    trainer = make(lr=0.5, monitor="val_accuracy")
+    kept = []
+
+    class Watch(pn.Callback):
+        def on_epoch_end(self, trainer, epoch, logs):
+            kept.append((logs["val_accuracy"], weights(trainer)))
+
+    trainer.callbacks.append(Watch())
+    fit(trainer, epochs=6, batch_size=8, validation_data=(X[:15], Y[:15]))
+    accuracies = [accuracy for accuracy, _ in kept]
+    best = trainer.restore_best()
+    assert best.epoch == int(np.argmax(accuracies))
+    assert best.value == max(accuracies)
+    for name, array in kept[best.epoch][1].items():
+        np.testing.assert_array_equal(trainer.model.params[name], array)
+    with pytest.raises(RuntimeError, match="validation_data"):
+        make().restore_best()
+
+
+def test_predict_and_evaluate_agree_and_are_inference():
+    trainer = make(layers=(nn.Dropout(0.5), nn.BatchNorm1d(8)))
+    before = {name: np.array(b) for name, b in trainer.model.buffers.items()}
+    scores = trainer.predict(X, batch_size=7)
+    assert scores.shape == (60, 3)
+    assert scores.dtype == np.float64
+    np.testing.assert_allclose(scores, trainer.model(X))
+    accuracy = np.mean(np.argmax(scores, axis=1) == Y)
+    assert trainer.evaluate((X, Y))["accuracy"] == pytest.approx(accuracy)
+    for name, array in before.items():
+        np.testing.assert_array_equal(trainer.model.buffers[name], array)
+
+
+def test_running_statistics_move_in_training():
+    trainer = make(layers=(nn.BatchNorm1d(8),))
+    fit(trainer, epochs=2, batch_size=16)
+    assert int(trainer.model.buffers["2.num_batches_tracked"]) == 8
+
+
+def test_own_metric_and_regression():
+    def largest_error(scores, target):
+        return abs(scores - target)[:, 0]
+
+    model = nn.Sequential(nn.Linear(4, 1)).to(dtype="float64")
+    trainer = pn.Trainer(model, nn.MSELoss(), optim.SGD(model, lr=0.1), metrics=[largest_error])
+    target = X @ np.array([[1.0], [2.0], [-1.0], [0.5]])
+    history = fit(trainer, (X, target), epochs=40, batch_size=20)
+    assert history["largest_error"][-1] < 1e-3
+    plain = pn.Trainer(model, nn.MSELoss(), optim.SGD(model))
+    assert set(plain.evaluate((X, target))) == {"loss"}
+    with pytest.raises(ValueError, match=r"accuracy needs scores of shape \(N, K\)"):
+        pn.Trainer(model, nn.MSELoss(), optim.SGD(model), metrics=["accuracy"]).evaluate(
+            (X, target)
+        )
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_runs_on_a_backend(name):
+    if name == "torch":
+        pytest.importorskip("torch")
+    with pn.use_backend(name) as backend:
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+        model.initialize(0)
+        trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model, lr=0.1, momentum=0.9))
+        history = fit(trainer, epochs=3, batch_size=16, validation_data=(X, Y))
+        assert backend.name == pn.backend_of(*model.params.values()).name == name
+    reference = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+    same = pn.Trainer(reference, nn.CrossEntropyLoss(), optim.SGD(reference, lr=0.1, momentum=0.9))
+    expected = fit(same, epochs=3, batch_size=16, validation_data=(X, Y))
+    np.testing.assert_allclose(history.steps["loss"], expected.steps["loss"], rtol=1e-5)
+    np.testing.assert_allclose(history["val_loss"], expected["val_loss"], rtol=1e-5)
+
+
+class StopAt(pn.Callback):
+    """Presses Ctrl-C, or asks to stop, in the middle of an epoch."""
+
+    def __init__(self, step, how):
+        self.step, self.how = step, how
+
+    def on_step_end(self, trainer, step):
+        if step == self.step:
+            self.how(trainer)
+
+
+def press(trainer):
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_ends_after_the_step_and_marks_the_history(capsys):
+    handler = signal.getsignal(signal.SIGINT)
+    trainer = make(callbacks=[StopAt(6, press)])
+    history = fit(trainer, epochs=5, batch_size=16, validation_data=(X, Y))
+    assert history.interrupted
+    assert trainer.step == len(history.steps["loss"]) == 6
+    assert len(history) == 1  # the epoch that was cut short is not recorded
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert "interrupted" in capsys.readouterr().err
+    trainer.callbacks.clear()
+    assert not fit(trainer, batch_size=16).interrupted
+
+
+def test_a_second_ctrl_c_raises_and_the_handler_is_put_back():
+    def twice(trainer):
+        press(trainer)
+        press(trainer)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make(callbacks=[StopAt(2, twice)]), batch_size=16)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_an_own_handler_is_left_alone_and_threads_can_train():
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+    try:
+        history = fit(make(callbacks=[StopAt(2, press)]), batch_size=16)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [1]
+    assert not history.interrupted
+
+    trainer = make()
+    thread = threading.Thread(target=fit, args=(trainer,), kwargs={"batch_size": 16})
+    thread.start()
+    thread.join()
+    assert trainer.step == 4
+
+
+def test_a_callback_can_stop_the_run():
+    def stop(trainer):
+        trainer.stop_training = True
+
+    trainer = make(callbacks=[StopAt(6, stop)])
+    history = fit(trainer, epochs=5, batch_size=16)
+    assert trainer.step == 6
+    assert not history.interrupted
+
+
+BAD = {
+    "lengths": (((X, Y[:-1]), {}), "equal lengths, got \\[60, 59\\]"),
+    "empty": (((X[:0], Y[:0]), {}), "no samples"),
+    "nan": (((np.where(X > 2, np.nan, X), Y), {}), "x contains numbers that are not finite"),
+    "label too high": (((X, Y + 1), {}), "class indices must be in 0 … 2.*got 3"),
+    "label negative": (((X, Y - 1), {}), "got -1"),
+    "features": (((X[:, :3], Y), {}), "Linear '0'.*expected x of shape"),
+    "weights": (((X, Y), {"sample_weight": np.ones(59)}), "equal lengths"),
+    "negative weight": (((X, Y), {"sample_weight": -np.ones(60)}), "not be negative"),
+    "class weight": (((X, Y), {"class_weight": {7: 1.0}}), "no classes \\[7\\]"),
+    "class weight shape": (((X, Y), {"class_weight": [1.0, 2.0]}), "expected 3 weights"),
+    "epochs": (((X, Y), {"epochs": 0}), "epochs must be at least 1"),
+    "steps": (((X, Y), {"steps": 0}), "steps must be at least 1"),
+    "both": (((X, Y), {"epochs": 1, "steps": 1}), "not both"),
+    "batch size": (((X, Y), {"batch_size": 0}), "batch_size must be at least 1"),
+    "accumulate": (((X, Y), {"accumulate": 0}), "accumulate must be at least 1"),
+    "monitor": (((X, Y), {"validation_data": (X[:0], Y[:0])}), "no samples"),
+    "loader nan": ((DataLoader((X * np.nan, Y), 16), {}), "not finite, first in sample 0"),
+    "list nan": (([(X * np.nan, Y)], {}), "not finite"),
+    "list labels": (([(X, Y + 5)], {}), "class indices"),
+    "list lengths": (([(X, Y[:5])], {}), "equal lengths"),
+    "loader and weights": ((DataLoader((X, Y)), {"sample_weight": Y}), "goes with arrays"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_data_is_refused_before_anything_is_trained(case):
+    (data, options), message = BAD[case]
+    trainer = make()
+    before = weights(trainer)
+    with pytest.raises(ValueError, match=message):
+        fit(trainer, data, **options)
+    assert trainer.step == 0
+    for name, array in before.items():
+        np.testing.assert_array_equal(trainer.model.params[name], array)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (5, "expected a tuple of arrays"),
+        ([(X,)], "got 1 parts"),
+        ([X], r"expected batches \(x, y\)"),
+        ((X.astype("int64"), Y), "expected x of float64"),
+        ((X.astype(complex), Y), "real numbers"),
+    ],
+)
+def test_data_of_the_wrong_kind(data, message):
+    with pytest.raises(TypeError, match=message):
+        fit(make(), data)
+
+
+def test_wrong_arguments_of_the_trainer():
+    model = nn.Sequential(nn.Linear(4, 3))
+    with pytest.raises(TypeError, match="Trainer: loss is a str"):
+        pn.Trainer(model, "mse", optim.SGD(model))
+    with pytest.raises(ValueError, match="unknown metric 'acuracy'"):
+        pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model), metrics=["acuracy"])
+    with pytest.raises(TypeError, match="did you mean 'schedule'"):
+        pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model), scheduler=None)
+    with pytest.raises(ValueError, match="monitor 'val_f1' is none of"):
+        fit(make(monitor="val_f1"), validation_data=(X, Y))
+
+
+def test_early_stopping():
+    stop = pn.EarlyStopping(monitor="val_loss", patience=2, restore_best_weights=True)
+    trainer = make(lr=3.0, callbacks=[stop])
+    history = fit(trainer, epochs=50, batch_size=60, validation_data=(X, -Y + 2))
+    losses = history["val_loss"]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 3 < 50
+    assert trainer.evaluate((X, -Y + 2))["loss"] == pytest.approx(losses[best])
+    with pytest.raises(ValueError, match="watches 'val_loss', but there are loss"):
+        fit(make(callbacks=[pn.EarlyStopping()]))
+    assert pn.EarlyStopping("val_accuracy").sign == 1.0
+    with pytest.raises(ValueError, match="mode must be"):
+        pn.EarlyStopping(mode="best")
+
+
+def test_progress_prints_a_line_an_epoch(capsys):
+    make().fit((X, Y), epochs=2, batch_size=16, validation_data=(X, Y))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("epoch 2/2  loss 0.")
+    assert "val_accuracy" in lines[1]
+    assert "samples/s" in lines[1]
