@@ -18,7 +18,7 @@ from portanet import im2col as _generic
 from portanet.random import Key, Shape
 
 Array = Any  # an array of any backend; the standard has no common base class
-REAL = "biuf"  # NumPy's kinds of dtypes that hold real numbers
+_REAL = "biuf"  # NumPy's kinds of dtypes that hold real numbers
 
 
 class BackendError(RuntimeError):
@@ -49,7 +49,7 @@ class Backend:
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         self.xp = self.load()
-        self.dtype = dtype
+        self.dtype = dtype = str(dtype)  # NumPy's own dtypes equal these words
         try:
             self.device = self.probe(device, dtype).device
         except Exception as error:
@@ -111,8 +111,10 @@ class Backend:
         """
         import numpy as np
 
-        if dtype is not None and np.dtype(dtype).kind not in REAL:
-            raise TypeError(f"dtype must be one of real numbers, got {dtype!r}")
+        if dtype is not None:
+            if np.dtype(dtype).kind not in _REAL:
+                raise TypeError(f"dtype must be one of real numbers, got {dtype!r}")
+            dtype = np.dtype(dtype).name
         source = _place(x)
         here = source is not None and (source.name, source.device) == (self.name, self.device)
         # NumPy's own arrays take the longer way, which makes plain ones of scalars, subclasses and
@@ -123,18 +125,24 @@ class Backend:
             if dtype is None and self.xp.isdtype(x.dtype, "real floating"):
                 dtype = self.dtype
             return x if dtype is None else self.xp.astype(x, getattr(self.xp, dtype), copy=False)
+        if hasattr(x, "filled") and np.ma.is_masked(x):
+            raise ValueError("expected numbers, got masked ones; x.filled(…) gives them a value")
         host = _from_anything(x) if source is None else source.to_numpy(x)
-        if host.dtype.kind not in REAL:
+        if host.dtype.kind not in _REAL:
             raise TypeError(_not_real(x, host.dtype))
         if dtype is None and host.dtype.kind == "f":
             dtype = self.dtype
         # Converting before the transfer moves fewer bytes; files may hold the other byte order.
         native = host.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
-        return self.from_numpy(host.astype(native, copy=False))
+        # A column of a structured array may have strides that no other library knows.
+        odd = any(step % host.itemsize for step in host.strides)
+        return self.from_numpy(host.astype(native, copy=odd))
 
     def from_numpy(self, host: Any) -> Array:
         """Return a NumPy array's values on this device, with its (native) dtype."""
-        return self.xp.asarray(host, device=self.device)
+        # Said, not left to the library: array-api-strict 2.6 takes the device's default instead.
+        dtype = getattr(self.xp, host.dtype.name)
+        return self.xp.asarray(host, dtype=dtype, device=self.device)
 
     def to_numpy(self, x: Array) -> Any:
         """Return `x` as a NumPy array, to be read only: it may share `x`'s memory."""
@@ -194,7 +202,9 @@ class Backend:
 
 _classes: dict[str, type[Backend]] = {}  # loaded or registered, by name
 _broken: dict[str, str] = {}  # entry points that could not be loaded, with the reason
-# By array type, then device: two dict look-ups, 0.1 µs.
+# The backends of arrays that came along, by device, for each library; and by type of array, how to
+# find the device and where to look it up: two dict look-ups, 0.1 µs.
+_met: dict[str, dict[Hashable, Backend]] = {}
 _places: dict[type, tuple[Callable[[Array], Hashable], dict[Hashable, Backend]]] = {}
 _scanned = False
 _process: Backend | None = None
@@ -205,7 +215,8 @@ def register_backend(backend: type[Backend]) -> type[Backend]:
     """Make a backend known under its name without an entry point; may be used as a decorator."""
     _classes[backend.name] = backend
     _broken.pop(backend.name, None)
-    _places.clear()  # they may hold a class of that name which this one replaces
+    _met.clear()  # it may hold a class of that name, which this one replaces
+    _places.clear()
     return backend
 
 
@@ -274,13 +285,13 @@ def use_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Ite
     errors as `set_backend`.
     """
     backend = make_backend(name, device=device, dtype=dtype)
-    outer = _local.get() or _process
     backend.make_current()
     token = _local.set(backend)
     try:
         yield backend
     finally:
         _local.reset(token)
+        outer = _local.get() or _process
         if outer is not None:
             outer.make_current()
 
@@ -339,7 +350,8 @@ def _place(array: Any) -> Backend | None:
         pass
     for cls in list(_known().values()):
         if cls.owns(array):
-            device_key, backends = _places.setdefault(type(array), (attrgetter(cls.device_key), {}))
+            device_key, backends = attrgetter(cls.device_key), _met.setdefault(cls.name, {})
+            _places[type(array)] = device_key, backends
             return backends.setdefault(device_key(array), cls(array.device))
     return None
 

@@ -35,13 +35,25 @@ class Named(type):
     """Metaclass: a call with an unknown option raises TypeError and suggests the known one."""
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
-        function = cls.__init__  # type: ignore[misc]
-        if function is object.__init__:  # it lets everything through where there is a __new__
-            function = _takes_nothing
-            inspect.signature(function).bind(None, *args)
+        function = cls._initializer
+        if function is _takes_nothing and args:
+            raise TypeError(f"{cls.__name__} takes no arguments, got {args[0]!r}")
         if options:
             check_options(cls.__name__, function, options)
         return super().__call__(*args, **options)
+
+    @property
+    def _initializer(cls) -> Any:
+        """``__init__``; object's takes anything where there is a ``__new__``, this one nothing."""
+        function = cls.__init__  # type: ignore[misc]
+        return _takes_nothing if function is object.__init__ else function
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """The arguments as `help` and notebooks show them: not this class's ``*args``."""
+        signature = inspect.signature(cls._initializer)
+        parameters = list(signature.parameters.values())[1:]
+        return signature.replace(parameters=parameters, return_annotation=signature.empty)
 
 
 def _takes_nothing(self: Any) -> None: ...

@@ -90,14 +90,23 @@ def check_gradients(
     worst = {}
     for name, array in arrays.items():
         worst[name] = (-1.0, name)
-        for where, direction in _directions(backend, array, key.child(name), elementwise):
-            analytic = float(backend.xp.sum(gradients[name] * direction))
+        gradient = gradients[name]
+        for index, direction in _directions(backend, array, key.child(name), elementwise):
+            if index is None:
+                analytic = float(backend.xp.sum(gradient * direction))
+            else:  # not a sum: a NaN elsewhere must not hide the element
+                analytic = float(gradient[index])
             numeric = (value(name, direction, eps) - value(name, direction, -eps)) / (2.0 * eps)
             error = abs(analytic - numeric) / max(abs(analytic), abs(numeric), scale)
-            if not error <= worst[name][0]:  # a NaN is the worst of all
-                worst[name] = (error, name + where)
-    error, where = max(worst.values(), key=lambda pair: (pair[0] != pair[0], pair[0]))
+            if _badness(error) > _badness(worst[name][0]):
+                worst[name] = (error, name if index is None else f"{name}{list(index)}")
+    error, where = max(worst.values(), key=lambda pair: _badness(pair[0]))
     return GradientReport(error, where, {name: e for name, (e, _) in worst.items()})
+
+
+def _badness(error: float) -> tuple[bool, float]:
+    """Return what orders errors: NaN, which compares with nothing, is the worst of all."""
+    return error != error, error
 
 
 def _norm(backend: Backend, array: Array) -> float:
@@ -155,17 +164,18 @@ def _loss(
 
 def _directions(
     backend: Backend, array: Array, key: Key, elementwise: bool
-) -> Iterator[tuple[str, Array]]:
+) -> Iterator[tuple[tuple[int, ...] | None, Array]]:
+    """Yield a random direction, or each element's index with the direction along it alone."""
     shape = tuple(array.shape)
     if not elementwise:
-        yield "", backend.asarray(key.normal(shape), dtype_name(array))
+        yield None, backend.asarray(key.normal(shape), dtype_name(array))
         return
     for flat in range(prod(shape)):
         unit = backend.xp.zeros_like(array)
-        index: list[int] = []
+        index: tuple[int, ...] = ()
         rest = flat
         for size in reversed(shape):
             rest, at = divmod(rest, size)
-            index.insert(0, at)
-        unit[tuple(index)] = 1.0
-        yield str(index), unit
+            index = (at, *index)
+        unit[index] = 1.0
+        yield index, unit

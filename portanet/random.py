@@ -7,9 +7,7 @@ to uniform and normal numbers are written out. The same seed therefore gives the
 the same batches on every backend, today and after an upgrade.
 """
 
-import hashlib
 import operator
-import secrets
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -36,10 +34,13 @@ class Key:
 
     def child(self, *names: str | int) -> "Key":
         """Return the key of a sub-purpose."""
-        return Key(self.seed, self.path + names)
+        plain = tuple(name if isinstance(name, str) else operator.index(name) for name in names)
+        return Key(self.seed, self.path + plain)
 
     def bits(self, n: int) -> Any:
         """Return `n` random 64-bit words, uint64 of shape ``(n,)``."""
+        import hashlib
+
         from numpy.random import Philox
 
         digest = hashlib.blake2b(repr((self.seed, *self.path)).encode(), digest_size=16).digest()
@@ -74,4 +75,6 @@ class Key:
 
 def fresh_seed() -> int:
     """Return a seed from the operating system's entropy."""
+    import secrets
+
     return secrets.randbits(63)

@@ -157,6 +157,7 @@ LAYERS = [
     LayerCase("batch-norm-1d", lambda: nn.BatchNorm1d(3), (6, 3)),
     LayerCase("batch-norm-1d-length", lambda: nn.BatchNorm1d(2), (3, 2, 4)),
     LayerCase("batch-norm-1d-plain", lambda: nn.BatchNorm1d(3, affine=False), (6, 3)),
+    LayerCase("batch-norm-1d-no-tracking", lambda: nn.BatchNorm1d(3, track_running_stats=False), (6, 3)),
     LayerCase("batch-norm-1d-mean", lambda: nn.BatchNorm1d(3, eps=1e-3, momentum=None), (6, 3)),
     LayerCase("batch-norm-2d", lambda: nn.BatchNorm2d(3), (2, 3, 2, 4)),
     LayerCase("batch-norm-2d-plain", lambda: nn.BatchNorm2d(2, affine=False), (3, 2, 3, 2)),

@@ -122,11 +122,15 @@ def test_auto_takes_cupy_where_it_works_else_numpy(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(pn.BackendError, match="unknown backend 'nmpy'.* numpy, strict, torch"):
+    with pytest.raises(pn.BackendError, match=r"unknown backend 'nmpy'.* numpy, strict, torch"):
         pn.set_backend("nmpy")
 
 
-@pytest.mark.parametrize("dtype", ["float16", "int32", np.float32, None])
+def test_numpys_dtypes_select_too() -> None:
+    assert pn.set_backend("numpy", dtype=np.dtype("float64")).dtype == "float64"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32", "complex64", None])
 def test_a_dtype_other_than_the_two_is_refused(dtype: Any) -> None:
     with pytest.raises(ValueError, match="'float32' or 'float64', got"):
         pn.set_backend("numpy", dtype=dtype)
@@ -154,8 +158,9 @@ def points(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     """Entry points to fill before a backend is first asked for by name."""
     points: list[EntryPoint] = []
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
-    for name, empty in {"_classes": {}, "_broken": {}, "_places": {}, "_scanned": False}.items():
-        monkeypatch.setattr(module, name, empty)
+    for name in ("_classes", "_broken", "_met", "_places"):
+        monkeypatch.setattr(module, name, {})
+    monkeypatch.setattr(module, "_scanned", False)
     return points
 
 
@@ -222,7 +227,7 @@ class Broken(Absent):
 
 def test_an_absent_library_says_how_to_install_it(points: list[EntryPoint]) -> None:
     pn.register_backend(Absent)
-    with pytest.raises(pn.BackendError, match="'absent' .*: pip install absent-library"):
+    with pytest.raises(pn.BackendError, match=r"'absent' .*: pip install absent-library"):
         pn.set_backend("absent")
 
 
@@ -254,8 +259,11 @@ def test_backend_of_finds_library_and_device(place: Any) -> None:
     assert x.dtype in found.floats
 
 
-def test_numpy_scalars_are_numpys() -> None:
-    assert pn.backend_of(np.float32(1.0), np.ones(2)).name == "numpy"
+def test_all_types_of_a_library_mix() -> None:
+    x = np.ones(2)
+    assert pn.backend_of(np.float32(1.0), x, x.view(Subclass)).name == "numpy"
+    torch = pytest.importorskip("torch")
+    assert pn.backend_of(torch.nn.Parameter(torch.ones(2)), torch.ones(2)).name == "torch"
 
 
 def test_arrays_of_two_libraries_do_not_mix() -> None:
@@ -266,7 +274,7 @@ def test_arrays_of_two_libraries_do_not_mix() -> None:
 
 def test_arrays_of_two_devices_do_not_mix() -> None:
     here, there = (make_backend("strict", device=d).asarray([1.0]) for d in ("device1", None))
-    with pytest.raises(pn.BackendMismatchError, match="device1.* and of strict on .*CPU_DEVICE"):
+    with pytest.raises(pn.BackendMismatchError, match=r"device1.* and of strict on .*CPU_DEVICE"):
         pn.backend_of(here, there)
 
 
@@ -314,6 +322,24 @@ class ChipBackend(pn.Backend):
             return ChipArray(device, dtype)
 
         return SimpleNamespace(float32="float32", float64="float64", empty=empty)
+
+
+def test_selecting_makes_a_device_current(
+    points: list[EntryPoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pn.register_backend(ChipBackend)
+    current: list[int] = []
+    monkeypatch.setattr(
+        ChipBackend, "make_current", lambda self: current.append(self.device.number)
+    )
+    pn.set_backend("chip", device=Chip(1))
+    with pn.use_backend("chip", device=Chip(2)):
+        with pn.use_backend("chip", device=Chip(3)):
+            pass
+        pn.set_backend("chip", device=Chip(4))
+    assert current == [1, 2, 3, 2, 4, 4]
+    make_backend("chip", device=Chip(5))  # made, not selected
+    assert current[-1] == 4
 
 
 def test_devices_without_a_hash_are_told_apart(points: list[EntryPoint]) -> None:
@@ -465,17 +491,21 @@ def test_asarray_refuses_what_is_not_real(place: Any, kind: str) -> None:
 def test_asarray_refuses_its_own_complex_arrays(place: Any) -> None:
     xp = place.backend.xp
     x = xp.ones((2,), dtype=xp.complex64, device=place.backend.device)
-    with pytest.raises(TypeError, match="expected real numbers, got .* of dtype complex64"):
+    with pytest.raises(TypeError, match=r"expected real numbers, got .* of dtype complex64"):
         place.backend.asarray(x)
 
 
-@pytest.mark.parametrize("dtype", ["complex64", "float", "nonsense"])
-def test_asarray_refuses_other_dtypes(dtype: str) -> None:
-    if dtype == "float":  # Python's word for float64
-        assert pn.asarray([1], dtype).dtype == np.float64
-        return
-    with pytest.raises(TypeError, match=dtype):
-        pn.asarray([1.0], dtype)
+@pytest.mark.parametrize("dtype", ["complex64", "nonsense", "U3"])
+def test_asarray_refuses_other_dtypes(place: Any, dtype: str) -> None:
+    for x in ([1.0], place.array([1.0])):
+        with pytest.raises(TypeError, match=dtype):
+            place.backend.asarray(x, dtype)
+
+
+def test_asarray_reads_a_dtype_as_numpy_does(place: Any) -> None:
+    for x in ([1], place.array([1])):
+        for dtype in ("f4", np.float32, np.dtype("float32")):
+            place.check(place.backend.asarray(x, dtype), (1,), "float32")
 
 
 def test_asarray_explains_ragged_rows() -> None:
@@ -565,3 +595,11 @@ def test_the_rest_of_the_contract(place: Any) -> None:
 
     x = place.array([1.0, 2.0])
     assert place.host(backend.fused(formula)(x)).tolist() == [2.0, 4.0]
+
+
+def test_asarray_refuses_masked_numbers() -> None:
+    masked = np.ma.masked_array([1.0, 2.0], mask=[False, True])
+    with pytest.raises(ValueError, match="masked ones"):
+        portanet.asarray(masked)
+    unmasked = np.ma.masked_array([1.0, 2.0])
+    np.testing.assert_array_equal(portanet.asarray(unmasked), [1.0, 2.0])

@@ -41,7 +41,7 @@ class TorchBackend(Backend):
         """Return the values as a tensor; copies what torch cannot share or would warn about."""
         import torch
 
-        if not host.flags.writeable or any(s < 0 or s % host.itemsize for s in host.strides):
+        if not host.flags.writeable or any(step < 0 for step in host.strides):
             host = host.copy("K")
         return torch.asarray(host, device=self.device)
 

@@ -15,11 +15,11 @@ class ReLU(Layer):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps y: it is positive where x is."""
-        xp = self.accept(x).xp
+        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
         y = xp.maximum(x, 0.0)
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return xp.where(y > 0, dy, 0.0), {}
+            return (xp.where(y > 0, dy, 0.0) if needs_input_grad else None), {}
 
         return y, pullback
 
@@ -39,10 +39,10 @@ class LeakyReLU(Layer):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps x."""
-        xp, slope = self.accept(x).xp, self.negative_slope
+        xp, slope, needs_input_grad = self.accept(x).xp, self.negative_slope, ctx.needs_input_grad
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return xp.where(x > 0, dy, dy * slope), {}
+            return (xp.where(x > 0, dy, dy * slope) if needs_input_grad else None), {}
 
         return xp.where(x > 0, x, x * slope), pullback
 
@@ -59,12 +59,12 @@ class Sigmoid(Layer):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps y."""
-        xp = self.accept(x).xp
+        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
         e = xp.exp(-xp.abs(x))
         y = xp.where(x > 0, 1.0, e) / (1.0 + e)
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return dy * (y * (1.0 - y)), {}
+            return (dy * (y * (1.0 - y)) if needs_input_grad else None), {}
 
         return y, pullback
 
@@ -77,9 +77,10 @@ class Tanh(Layer):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps y."""
-        y = self.accept(x).xp.tanh(x)
+        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
+        y = xp.tanh(x)
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return dy * (1.0 - y * y), {}
+            return (dy * (1.0 - y * y) if needs_input_grad else None), {}
 
         return y, pullback

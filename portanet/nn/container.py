@@ -43,6 +43,7 @@ class Sequential(Layer):
                 pullbacks.append((self._names[name], pullback))
         if not ctx.needs_pullback:
             return y, no_pullback
+        needs_input_grad = ctx.needs_input_grad
 
         def backward(dy: Array) -> tuple[Array, Gradients]:
             d = dy
@@ -54,7 +55,7 @@ class Sequential(Layer):
                     sums[name] = sums[name] + grad if name in sums else grad
                 if d is None:  # before the first parameters, where nobody asks for more
                     break
-            return d, sums
+            return (d if needs_input_grad else None), sums
 
         return y, backward
 

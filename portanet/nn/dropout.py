@@ -26,9 +26,9 @@ class Dropout(Layer):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps the mask."""
-        backend = self.accept(x)
+        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
         if not ctx.training or self.p == 0.0:
-            return x, _identity
+            return x, (_identity if needs_input_grad else _nothing)
         if ctx.rng is None:
             self.fail("training needs random numbers: Context(training=True, rng=Key(seed))")
         xp = backend.xp
@@ -39,7 +39,7 @@ class Dropout(Layer):
         mask = xp.reshape(mask.T, x.shape)
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return dy * mask, {}
+            return (dy * mask if needs_input_grad else None), {}
 
         return x * mask, pullback
 
@@ -50,3 +50,7 @@ class Dropout(Layer):
 
 def _identity(dy: Array) -> tuple[Array, Gradients]:
     return dy, {}
+
+
+def _nothing(dy: Array) -> tuple[Array, Gradients]:
+    return None, {}

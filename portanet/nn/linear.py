@@ -44,7 +44,7 @@ class Linear(Layer):
         columns = weight @ rows.T
         if bias is not None:
             columns += bias[:, None]
-        y = columns.T if x.ndim == 2 else xp.reshape(columns.T, (*lead, -1))
+        y = columns.T if x.ndim == 2 else xp.reshape(columns.T, (*lead, columns.shape[0]))
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
             d_columns = (dy if dy.ndim == 2 else xp.reshape(dy, (-1, dy.shape[-1]))).T
@@ -54,7 +54,7 @@ class Linear(Layer):
             if not needs_input_grad:
                 return None, grads
             dx = (weight.T @ d_columns).T
-            return (dx if dy.ndim == 2 else xp.reshape(dx, (*lead, -1))), grads
+            return (dx if dy.ndim == 2 else xp.reshape(dx, (*lead, dx.shape[1]))), grads
 
         return y, pullback
 

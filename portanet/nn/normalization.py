@@ -36,7 +36,7 @@ class _BatchNorm(Layer):
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps x and the statistics of each channel."""
         params, buffers = self.own_params, self.own_buffers
-        xp = self.accept(x, *params.values()).xp
+        xp = self.accept(x, *params.values(), *buffers.values()).xp
         if x.ndim not in self.ndims or x.shape[1] != self.num_features:
             expected = self.shape.replace("C", str(self.num_features))
             self.fail(f"expected x of shape {expected}, got {tuple(x.shape)}")

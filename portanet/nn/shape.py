@@ -8,9 +8,14 @@ from portanet.nn.layer import Layer
 
 
 class Flatten(Layer):
-    """Join the axes `start_dim` to `end_dim` into one: (N, C, H, W) becomes (N, C·H·W).
+    """Join the axes `start_dim` to `end_dim` into one.
 
-    Any dtype; the result is a view where the memory allows it.
+    Args:
+        start_dim: the first of the axes; negative ones count from the end.
+        end_dim: the last of them.
+
+    Shapes: x (N, C, H, W) becomes y (N, C·H·W) by default; any others likewise. Any dtype; the
+    result is a view where the memory allows it.
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:

@@ -40,12 +40,15 @@ class _Recorder(Context):
 
 
 def summarize(model: "Layer", input_shape: Shape) -> str:
-    """Run one sample of zeros through the model, in inference, and tabulate its layers."""
+    """Run two samples of zeros through the model, in inference, and tabulate its layers.
+
+    One would not do for a batch norm without running statistics.
+    """
     params = list(model.params.values())
     backend = backend_of(params[0]) if params else get_backend()
     x = backend.asarray([0.0], dtype_name(params[0]) if params else None)
     recorder = _Recorder()
-    recorder.run("", model, backend.xp.broadcast_to(x, (1, *input_shape)))
+    recorder.run("", model, backend.xp.broadcast_to(x, (2, *input_shape)))
     rows = [("name", "layer", "output", "parameters"), *recorder.rows]
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
     lines = [

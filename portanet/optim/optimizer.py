@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from portanet.backend import Array, backend_of
+from portanet.backend import Array, Backend, backend_of, dtype_name
 from portanet.checks import Named, integer, number
 from portanet.nn.tree import ParameterTree
 
@@ -48,30 +48,39 @@ class Optimizer(metaclass=Named):
     def step(self, grads: Mapping[str, Array]) -> None:
         """Do one step from gradients under the parameters' dotted names.
 
-        Raises ValueError where a name is missing or unknown or a shape does not fit; nothing has
-        changed then. A gradient may be left out only by leaving the parameter out of training.
+        Raises ValueError where a name is missing or unknown or a shape does not fit, TypeError for
+        another dtype or backend than the parameter's; nothing has changed then. A gradient may be
+        left out only by leaving the parameter out of training.
         """
         params = {n: layer.own_params[key] for n, (layer, key) in self._owners.items()}
-        self._check(params, grads)
+        backends = self._check(params, grads)
         self.steps += 1
         for name, p in params.items():
-            backend = backend_of(p, grads[name])
-            formula = backend.fused(self.update)
+            formula = backends[name].fused(self.update)
             formula(p, grads[name], self._slots_of(name, p), self.steps, self.hyper)
 
-    def _check(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
+    def _check(
+        self, params: Mapping[str, Array], grads: Mapping[str, Array]
+    ) -> dict[str, Backend]:
+        """Return each parameter's backend, or raise an error where a gradient does not fit."""
         if params.keys() != grads.keys():
             missing, unknown = sorted(params.keys() - grads), sorted(grads.keys() - params)
             raise ValueError(
                 f"{type(self).__name__}: the gradients do not fit the model: "
                 f"missing {missing}, unknown {unknown}"
             )
+        backends = {}
         for name, p in params.items():
-            if grads[name].shape != p.shape:
-                raise ValueError(
-                    f"{type(self).__name__}: gradient of {name!r}: expected shape "
-                    f"{tuple(p.shape)}, got {tuple(grads[name].shape)}"
+            g = grads[name]
+            backends[name] = backend_of(p, g)
+            who = f"{type(self).__name__}: gradient of {name!r}"
+            if g.shape != p.shape:
+                raise ValueError(f"{who}: expected shape {tuple(p.shape)}, got {tuple(g.shape)}")
+            if g.dtype != p.dtype:
+                raise TypeError(
+                    f"{who}: expected {dtype_name(p)}, the parameter's dtype, got {dtype_name(g)}"
                 )
+        return backends
 
     def _slots_of(self, name: str, p: Array) -> dict[str, Array]:
         state = self._state.get(name)
@@ -110,7 +119,7 @@ class Optimizer(metaclass=Named):
                             f"{type(self).__name__}: the state has no '{slot}.{name}' of shape "
                             f"{tuple(p.shape)}"
                         )
-                    copy = backend_of(p).asarray(array, str(p.dtype).rpartition(".")[2])
+                    copy = backend_of(p).asarray(array, dtype_name(p))
                     new[name][slot] = backend_of(p).xp.asarray(copy, copy=True)
         if arrays or state["hyper"].keys() != self.hyper.keys():
             unknown = sorted(arrays) + sorted(state["hyper"].keys() ^ self.hyper.keys())
@@ -124,6 +133,12 @@ class Optimizer(metaclass=Named):
 
 
 def checked_betas(betas: tuple[float, float]) -> tuple[float, float]:
-    """Return the two decay rates, each in [0, 1), or raise ValueError."""
-    first, second = (number("betas", beta, high=1.0 - 1e-15) for beta in betas)
-    return first, second
+    """Return the two decay rates, each in [0, 1), or raise TypeError or ValueError."""
+    try:
+        first, second = betas
+    except (TypeError, ValueError):
+        raise TypeError(f"betas must be a pair of numbers, got {betas!r}") from None
+    for beta in (first, second):
+        if number("betas", beta) >= 1.0:
+            raise ValueError(f"betas must be in [0, 1), got {beta!r}")
+    return float(first), float(second)

@@ -100,6 +100,11 @@ class OneCycleLR(Schedule):
         number("pct_start", self.pct_start, high=1.0)
         if self.total_steps is not None:
             integer("total_steps", self.total_steps)
+        number("base_momentum", self.base_momentum, high=1.0)
+        number("max_momentum", self.max_momentum, high=1.0)
+        for word in ("div_factor", "final_div_factor"):
+            if number(word, getattr(self, word)) == 0.0:
+                raise ValueError(f"{word} must be positive, got {getattr(self, word)!r}")
         if self.anneal_strategy not in ("cos", "linear"):
             raise ValueError(
                 f"anneal_strategy must be 'cos' or 'linear', got {self.anneal_strategy!r}"
@@ -134,7 +139,8 @@ class OneCycleLR(Schedule):
         last = lowest / self.final_div_factor
         slow, fast = self.max_momentum, self.base_momentum
         if step <= peak:
-            share, rates, momenta = step / peak, (lowest, highest), (slow, fast)
+            share = step / peak if peak else 1.0  # the first step may be the highest
+            rates, momenta = (lowest, highest), (slow, fast)
         else:
             share = (step - peak) / (self.total_steps - 1.0 - peak)
             rates, momenta = (highest, last), (fast, slow)

@@ -1,0 +1,1 @@
+"""The published workloads, portanet beside its peers: ``python -m benchmarks``."""

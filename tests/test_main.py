@@ -1,0 +1,94 @@
+"""The command line."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import portanet as pn
+from portanet.__main__ import main
+
+
+def lines_of(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Run ``info`` and return its lines by their first word."""
+    assert main(["info"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return {line.split()[0]: line for line in out.splitlines() if line}
+
+
+def test_info_prints_versions_and_backends(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = lines_of(capsys)
+    assert lines["portanet"].split()[1] == pn.__version__
+    assert lines["NumPy"].split()[1] == np.__version__
+    assert lines["Python"].split()[1] == sys.version.split()[0]
+    assert {"array-api-compat", "platform", "CPUs", "backend", "BLAS", "devices"} <= lines.keys()
+    assert lines["numpy"].split() == ["numpy", "ok"]
+    for name, reason in pn.available_backends().items():
+        assert lines[name].split(maxsplit=1)[1] == (reason or "ok")
+
+
+def test_info_prints_settings_only_where_they_are_set(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PORTANET_DATA", raising=False)
+    assert not {"PORTANET_BACKEND", "PORTANET_DATA"} & lines_of(capsys).keys()
+    monkeypatch.setenv("PORTANET_BACKEND", "nonsense")  # shown, not used
+    monkeypatch.setenv("PORTANET_DATA", "some/where")
+    lines = lines_of(capsys)
+    assert lines["PORTANET_BACKEND"].split() == ["PORTANET_BACKEND", "nonsense"]
+    assert lines["PORTANET_DATA"].split() == ["PORTANET_DATA", "some/where"]
+
+
+def test_info_says_what_auto_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    expected = pn.set_backend("auto").name
+    assert lines_of(capsys)["backend"].split() == ["backend", '"auto"', expected]
+
+
+def test_a_backend_that_fails_hides_no_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def info(_: Any) -> dict[str, str]:
+        raise OSError("no answer")
+
+    monkeypatch.setattr(type(pn.set_backend("strict")), "info", info)
+    lines = lines_of(capsys)
+    assert "OSError('no answer')" in lines["failed"]
+    assert "BLAS" in lines
+
+
+def test_without_portanet_installed_info_still_answers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_classes", "_broken"):
+        monkeypatch.setattr(f"portanet.backend.{name}", {})
+    lines = lines_of(capsys)
+    assert "pip install -e" in lines["backend"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_without_a_command_it_prints_the_help(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    if arguments:
+        with pytest.raises(SystemExit, match="0"):
+            main(arguments)
+    else:
+        assert main(arguments) == 0
+    assert "info" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["nonsense"])
+    assert "'nonsense'" in capsys.readouterr().err
+
+
+def test_the_module_runs() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "portanet", "info"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.startswith("portanet ")
+    assert run.stderr == ""

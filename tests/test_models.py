@@ -1,0 +1,632 @@
+"""Models: how their parameters start, are named, assigned, saved and moved; what they print."""
+
+import inspect
+import pickle
+from copy import deepcopy
+from math import isclose, sqrt
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import LAYERS, LayerCase, fill, ids, nested, numbers, shared
+
+import portanet as pn
+from portanet import nn
+from portanet.nn import Context
+
+every_case = pytest.mark.parametrize("case", LAYERS, ids=ids(LAYERS))
+
+
+def host(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Return copies of named arrays on the host."""
+    return {name: np.array(pn.backend_of(a).to_numpy(a)) for name, a in arrays.items()}
+
+
+def assert_equal(got: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Compare two dicts of host arrays, bit for bit."""
+    assert got.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+
+
+def mlp() -> nn.Sequential:
+    return nn.Sequential({"fc1": nn.Linear(6, 4), "act": nn.Tanh(), "fc2": nn.Linear(4, 3)})
+
+
+# --- how parameters start ------------------------------------------------------------------------
+
+FAN_IN, FAN_OUT = 50, 200
+INITIALIZATIONS = [
+    (nn.Constant(3.0), 3.0, 3.0, 0.0),
+    (nn.Zeros(), 0.0, 0.0, 0.0),
+    (nn.Ones(), 1.0, 1.0, 0.0),
+    (nn.Uniform(0.3), -0.3, 0.3, 0.3 / sqrt(3)),
+    (nn.FanInUniform(), -1 / sqrt(FAN_IN), 1 / sqrt(FAN_IN), 1 / sqrt(3 * FAN_IN)),
+    (nn.HeUniform(), -sqrt(6 / FAN_IN), sqrt(6 / FAN_IN), sqrt(2 / FAN_IN)),
+    (nn.HeUniform(gain=1.0), -sqrt(3 / FAN_IN), sqrt(3 / FAN_IN), sqrt(1 / FAN_IN)),
+    (nn.GlorotUniform(), -sqrt(6 / 250), sqrt(6 / 250), sqrt(2 / 250)),
+    (nn.GlorotUniform(gain=2.0), -2 * sqrt(6 / 250), 2 * sqrt(6 / 250), 2 * sqrt(2 / 250)),
+    (nn.Normal(0.02), -np.inf, np.inf, 0.02),
+    (nn.HeNormal(), -np.inf, np.inf, sqrt(2 / FAN_IN)),
+    (nn.HeNormal(gain=1.0), -np.inf, np.inf, sqrt(1 / FAN_IN)),
+    (nn.GlorotNormal(), -np.inf, np.inf, sqrt(2 / 250)),
+    (nn.GlorotNormal(gain=3.0), -np.inf, np.inf, 3 * sqrt(2 / 250)),
+]
+
+
+@pytest.mark.parametrize(("init", "low", "high", "std"), INITIALIZATIONS, ids=repr)
+def test_initial_distributions(init: Any, low: float, high: float, std: float) -> None:
+    layer = nn.Linear(FAN_IN, FAN_OUT).initialize(0, weight=init)
+    values = host(layer.params)["weight"].astype("float64")
+    assert np.all((np.float32(low) <= values) & (values <= np.float32(high)))
+    assert isclose(values.std(), std, rel_tol=0.03, abs_tol=1e-12)
+    if std:
+        assert abs(values.mean()) < 4 * std / sqrt(values.size)
+        share_within_one_std = (np.abs(values) < std).mean()
+        expected = 1 / sqrt(3) if np.isfinite(high) else 0.6827
+        assert isclose(share_within_one_std, expected, abs_tol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("layer", "fan_in", "fan_out"),
+    [
+        (lambda: nn.Linear(7, 5), 7, 5),
+        (lambda: nn.Conv2d(3, 4, (2, 5)), 3 * 10, 4 * 10),
+        (lambda: nn.Conv2d(4, 6, 3, groups=2), 2 * 9, 6 * 9),
+    ],
+)
+def test_fans(layer: Any, fan_in: int, fan_out: int) -> None:
+    class Fans:
+        def __call__(self, key: Any, shape: Any, fan_in: int, fan_out: int) -> float:
+            return fan_in + 1000.0 * fan_out
+
+    for values in host(layer().initialize(0, weight=Fans(), bias=Fans()).params).values():
+        np.testing.assert_array_equal(values, fan_in + 1000.0 * fan_out)
+
+
+def test_the_default_is_uniform_in_one_over_the_root_of_fan_in() -> None:
+    for layer, fan_in in ((nn.Linear(64, 100), 64), (nn.Conv2d(4, 50, 4, groups=2), 32)):
+        for values in host(layer.params).values():
+            assert np.max(np.abs(values)) <= 1 / sqrt(fan_in)
+            assert np.max(np.abs(values)) > 0.9 / sqrt(fan_in)
+
+
+def test_batch_norm_starts_as_the_identity() -> None:
+    layer = nn.BatchNorm2d(2)
+    assert_equal(host(layer.params), {"weight": np.ones(2), "bias": np.zeros(2)})
+    expected = {"running_mean": np.zeros(2), "running_var": np.ones(2), "num_batches_tracked": 0}
+    assert_equal(host(layer.buffers), expected)
+
+
+@every_case
+def test_the_same_seed_gives_the_same_network_everywhere(case: LayerCase, place: Any) -> None:
+    got = host(case.make().initialize(5).params)
+    pn.set_backend("numpy", dtype=place.dtype)
+    assert_equal(got, host(case.make().initialize(5).params))
+
+
+def test_float32_starts_as_float64_rounded() -> None:
+    pn.set_backend("numpy", dtype="float64")
+    expected = {n: a.astype("float32") for n, a in host(mlp().params).items()}
+    pn.set_backend("numpy", dtype="float32")
+    assert_equal(host(mlp().params), expected)
+
+
+def test_parameters_are_keyed_by_their_dotted_names() -> None:
+    whole = host(nn.Sequential({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)}).params)
+    assert not np.array_equal(whole["a.weight"], whole["b.weight"])
+    assert not np.array_equal(whole["a.weight"][0], whole["a.bias"])
+    other_order = nn.Sequential({"b": nn.Linear(3, 3), "a": nn.Linear(3, 3)})
+    assert_equal(dict(sorted(host(other_order.params).items())), dict(sorted(whole.items())))
+    nested = nn.Sequential({"b": nn.Linear(3, 3), "n": nn.Sequential({"b": nn.Linear(3, 3)})})
+    values = host(nested.params)
+    np.testing.assert_array_equal(values["b.weight"], whole["b.weight"])
+    assert not np.array_equal(values["n.b.weight"], whole["b.weight"])
+
+
+def test_parameters_do_not_depend_on_when_or_in_what_order_they_are_drawn() -> None:
+    expected = host(mlp().params)
+    late = mlp()
+    late["fc2"].params  # noqa: B018  (drawing is what reading does)
+    assert_equal(host(late.params), expected)
+    assert_equal(host(mlp().initialize().params), expected)
+    assert_equal(host(mlp().initialize(seed=0).params), expected)
+
+
+def test_seeds() -> None:
+    def first(seed: int | None) -> Any:
+        return host(mlp().initialize(seed).params)["fc1.weight"]
+
+    assert not np.array_equal(first(0), first(1))
+    assert not np.array_equal(first(None), first(None))
+    with pytest.raises(TypeError, match=r"a seed must be an integer, got 1\.5"):
+        mlp().initialize(1.5)
+
+
+def test_initialize_replaces_weights_and_biases_of_sums_only() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2))
+    values = host(model.initialize(weight=nn.Constant(2.0), bias=nn.Constant(3.0)).params)
+    for name, array in values.items():
+        expected = {"0": (2, 3), "1": (1, 0), "3": (2, 3)}[name[0]]["bias" in name]
+        np.testing.assert_array_equal(array, expected, err_msg=name)
+
+
+def test_initialize_resets_buffers_and_draws_on_the_selected_backend(place: Any) -> None:
+    model = fill(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)))
+    assert model.initialize(3) is model
+    for array in model.params.values():
+        place.check(array, array.shape)
+    np.testing.assert_array_equal(host(model.buffers)["1.running_mean"], np.zeros(2))
+    place.check(model.buffers["1.num_batches_tracked"], (), "int64")
+
+
+# --- names and children --------------------------------------------------------------------------
+
+
+def test_names() -> None:
+    model = nested()
+    assert list(model.params) == [
+        *("body.c.weight", "body.c.bias", "body.n.weight", "body.n.bias"),
+        *("head.1.weight", "head.1.bias", "head.3.weight", "head.3.bias"),
+    ]
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    assert list(model.buffers) == [f"body.n.{name}" for name in statistics]
+    assert model["head"][1].name == "head.1"
+    assert model.name == ""
+
+
+def test_children_by_name_and_number() -> None:
+    a, b = nn.Linear(2, 3), nn.ReLU()
+    model = nn.Sequential({"a": a, "b": b})
+    assert model["a"] is model[0] is model[-2] is a
+    assert list(model) == [a, b]
+    assert len(model) == 2
+    numbered = nn.Sequential(a, b)
+    assert numbered["1"] is numbered[1] is b
+    with pytest.raises(KeyError, match="Sequential: no layer 'c'; there are a, b"):
+        model["c"]
+    with pytest.raises(IndexError):
+        model[2]
+
+
+def test_layers_assigned_as_attributes_are_children(place: Any) -> None:
+    class Twice(nn.Layer):
+        def __init__(self, width: int) -> None:
+            self.inner = nn.Linear(width, width)
+
+        def vjp(self, x: Any, ctx: Context) -> Any:
+            y, pull_1 = ctx.run("inner", self.inner, x)
+            z, pull_2 = ctx.run("inner", self.inner, y)
+
+            def pullback(dz: Any) -> Any:
+                dy, grads_2 = pull_2(dz)
+                dx, grads_1 = pull_1(dy)
+                return dx, {f"inner.{n}": grads_1[n] + grads_2[n] for n in grads_1}
+
+            return z, pullback
+
+    model = nn.Sequential({"t": Twice(3)})
+    assert list(model.params) == ["t.inner.weight", "t.inner.bias"]
+    report = pn.gradcheck.check_gradients(model, place.array(numbers("x", (4, 3))), eps=3e-3)
+    assert report.error < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "message"),
+    [
+        (({"a.b": nn.ReLU()},), ValueError, "a layer's name must be a string without dots"),
+        (({"": nn.ReLU()},), ValueError, "a layer's name must be a string without dots"),
+        (({1: nn.ReLU()},), ValueError, "a layer's name must be a string without dots, got 1"),
+        (([nn.ReLU()],), TypeError, "expected a layer for '0', got list"),
+        ((nn.ReLU(), None), TypeError, "expected a layer for '1', got NoneType"),
+        ((nn.ReLU,), TypeError, "expected a layer for '0'"),
+    ],
+)
+def test_what_is_no_layer(layers: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        nn.Sequential(*layers)
+
+
+def test_a_shared_layer_has_one_set_of_parameters(place: Any) -> None:
+    model = shared()
+    assert list(model.params) == ["0.weight", "0.bias", "3.weight", "3.bias"]
+    state = model.state_dict()
+    assert [n for n in state if n.endswith("bias")] == ["0.bias", "2.bias", "3.bias"]
+    np.testing.assert_array_equal(place.host(state["0.bias"]), place.host(state["2.bias"]))
+
+
+# --- assigning -----------------------------------------------------------------------------------
+
+
+def test_assigning_copies_into_place(place: Any) -> None:
+    model = mlp()
+    array, owner = model.params["fc1.weight"], model["fc1"]
+    values = numbers("w", (4, 6))
+    model.params["fc1.weight"] = values
+    assert model.params["fc1.weight"] is array
+    assert owner.params["weight"] is array
+    np.testing.assert_allclose(place.host(array), values, rtol=place.rtol)
+    place.check(array, (4, 6))
+    values[...] = 0.0
+    assert np.all(place.host(array) != 0.0), "the array must not share the host's memory"
+
+    owner.params["weight"] = place.array(np.ones((4, 6)))
+    np.testing.assert_array_equal(place.host(model.params["fc1.weight"]), 1.0)
+    owner.buffers.update({})
+    model.params["fc1.bias"] = [1, 2, 3, 4]
+    np.testing.assert_array_equal(place.host(array), 1.0)
+    np.testing.assert_array_equal(place.host(model.params["fc1.bias"]), [1, 2, 3, 4])
+
+
+def test_update_is_all_or_nothing(place: Any) -> None:
+    model = mlp()
+    before = host(model.params)
+    new = {"fc1.weight": np.ones((4, 6)), "fc2.bias": np.ones(4)}
+    with pytest.raises(ValueError, match=r"fc2\.bias: expected shape \(3,\), got \(4,\)"):
+        model.params.update(new)
+    assert_equal(host(model.params), before)
+    params = model.params
+    params |= {"fc1.weight": np.ones((4, 6)), "fc2.bias": np.ones(3)}
+    np.testing.assert_array_equal(place.host(model.params["fc1.weight"]), 1.0)
+
+
+def test_what_cannot_be_assigned() -> None:
+    params = mlp().params
+    with pytest.raises(KeyError, match="no array named 'fc3.bias'; there are fc1.weight, fc1.bias"):
+        params["fc3.bias"] = 1.0
+    with pytest.raises(ValueError, match=r"fc1\.bias: expected shape \(4,\), got \(\)"):
+        params["fc1.bias"] = 1.0
+    with pytest.raises(TypeError, match="expected real numbers"):
+        params["fc1.bias"] = ["a", "b", "c", "d"]
+    with pytest.raises(TypeError, match="a layer's arrays cannot be deleted"):
+        del params["fc1.bias"]
+
+
+# --- the state -----------------------------------------------------------------------------------
+
+
+@every_case
+def test_the_state_goes_there_and_back(case: LayerCase, place: Any) -> None:
+    model = fill(case.make())
+    state = model.state_dict()
+    other = case.make()
+    arrays = {**other.params, **other.buffers}
+    other.load_state_dict({name: place.host(array) for name, array in state.items()})
+    assert_equal(host(other.state_dict()), host(state))
+    for name, array in {**other.params, **other.buffers}.items():
+        assert array is arrays[name]
+    for array in state.values():
+        array[...] = array * 0
+    assert_equal(host(model.state_dict()), host(other.state_dict()))
+
+
+def test_loading_lists_all_that_is_wrong_and_writes_nothing(place: Any) -> None:
+    model = mlp()
+    before = host(model.state_dict())
+    state = {n: np.ones(a.shape) for n, a in before.items()}
+    del state["fc1.bias"]
+    state["fc2.weight"] = np.ones((3, 5))
+    state["fc3.weight"] = np.ones(1)
+    state["fc2.bias"] = ["a", "b", "c"]
+    with pytest.raises(ValueError, match="Sequential: the state does not fit: ") as caught:
+        model.load_state_dict(state)
+    for part in (
+        "missing 'fc1.bias'",
+        "unexpected 'fc3.weight'",
+        "'fc2.weight': weight: expected shape (3, 4), got (3, 5)",
+        "'fc2.bias': expected real numbers",
+    ):
+        assert part in str(caught.value)
+    assert_equal(host(model.state_dict()), before)
+
+
+@every_case
+@pytest.mark.parametrize("copy", [deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies(case: LayerCase, copy: Any, place: Any) -> None:
+    model = fill(case.make())
+    x = place.array(numbers("x", case.shape))
+    model.forward(x, training=False)  # a pullback that cannot be copied
+    twin = copy(model)
+    assert_equal(host(twin.state_dict()), host(model.state_dict()))
+    np.testing.assert_array_equal(place.host(twin(x)), place.host(model(x)))
+    for name, array in twin.params.items():
+        assert array is not model.params[name]
+        before = place.host(array)
+        model.params[name] = np.zeros(array.shape)
+        np.testing.assert_array_equal(place.host(array), before)
+    assert repr(twin) == repr(model)
+
+
+def test_a_copy_shares_what_its_original_shared() -> None:
+    twin = deepcopy(shared())
+    assert twin[0] is twin._plan[0][1] is twin._plan[2][1]
+    assert list(twin.params) == ["0.weight", "0.bias", "3.weight", "3.bias"]
+
+
+# --- moving --------------------------------------------------------------------------------------
+
+
+@every_case
+def test_moving_to_another_backend_and_back(case: LayerCase, place: Any) -> None:
+    model = fill(case.make())
+    before = host(model.state_dict())
+    assert model.to("numpy") is model
+    for name, array in model.state_dict().items():
+        assert type(array).__module__ == "numpy", name
+    model.to(place.backend)
+    for name, array in model.state_dict().items():
+        place.check(array, before[name].shape, "int64" if "num_batches" in name else None)
+    assert_equal(host(model.state_dict()), before)
+    x = place.array(numbers("x", case.shape))
+    place.check(model(x), model(x).shape)
+
+
+def test_changing_the_dtype_leaves_counters_alone() -> None:
+    model = fill(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))).to(dtype="float64")
+    dtypes = {name: str(array.dtype) for name, array in host(model.state_dict()).items()}
+    assert dtypes.pop("1.num_batches_tracked") == "int64"
+    assert set(dtypes.values()) == {"float64"}
+    assert float(model(np.ones((1, 2)))[0, 0]) != 0.0
+
+
+# --- forward and backward ------------------------------------------------------------------------
+
+
+@every_case
+def test_backward_adds_into_grads(case: LayerCase, place: Any) -> None:
+    model = fill(case.make())
+    expected: dict[str, Any] = {}
+    for name in ("x", "other x"):
+        x = place.array(numbers(name, case.shape))
+        y, pullback = model.vjp(x, Context(True, rng=pn.Key(4)))
+        dy = place.array(numbers("dy", y.shape))
+        np.testing.assert_array_equal(
+            place.host(model.forward(x, training=True, seed=4)), place.host(y)
+        )
+        dx, grads = pullback(dy)
+        np.testing.assert_array_equal(place.host(model.backward(dy)), place.host(dx))
+        expected = {n: expected.get(n, 0.0) + place.host(g) for n, g in grads.items()}
+        assert_equal(host(model.grads), expected)
+    model.zero_grads()
+    assert model.grads == {}
+
+
+def test_grads_are_found_on_the_layer_and_on_the_model() -> None:
+    model = mlp()
+    model.backward(model.forward(pn.asarray(numbers("x", (2, 6)))))
+    assert model["fc1"].grads["weight"] is model.grads["fc1.weight"]
+
+
+def test_backward_needs_a_forward_of_its_own() -> None:
+    model, x = mlp(), pn.asarray(numbers("x", (2, 6)))
+    dy = pn.asarray(np.ones((2, 3)))
+    for again in (False, True):
+        with pytest.raises(RuntimeError, match="Sequential: backward needs a forward of its own"):
+            model.backward(dy)
+        if not again:
+            model.forward(x)
+            with pytest.raises(ValueError, match=r"expected dy of the output's shape \(2, 3\)"):
+                model.backward(x)
+            model.backward(dy)
+    model.vjp(x, Context())
+    with pytest.raises(RuntimeError, match="backward needs a forward"):
+        model.backward(dy)
+
+
+def test_inference_needs_no_random_numbers_and_changes_nothing(place: Any) -> None:
+    model = fill(nested())
+    x = place.array(numbers("x", (4, 2, 4, 5)))
+    before = host(model.state_dict())
+    np.testing.assert_array_equal(place.host(model(x)), place.host(model(x)))
+    np.testing.assert_array_equal(place.host(model(x)), place.host(model.forward(x)))
+    assert_equal(host(model.state_dict()), before)
+    with pytest.raises(ValueError, match="Dropout 'head.0': training needs random numbers"):
+        model.vjp(x, Context(training=True))
+
+
+# --- text ----------------------------------------------------------------------------------------
+
+
+def test_summary_of_a_nested_model() -> None:
+    assert nested().summary((2, 4, 5)).splitlines() == [
+        "name    layer        output        parameters",
+        "---------------------------------------------",
+        "body.c  Conv2d       (N, 3, 4, 5)          57",
+        "body.n  BatchNorm2d  (N, 3, 4, 5)           6",
+        "act     Tanh         (N, 3, 4, 5)           0",
+        "pool    AvgPool2d    (N, 3, 2, 2)           0",
+        "flat    Flatten      (N, 12)                0",
+        "head.0  Dropout      (N, 12)                0",
+        "head.1  Linear       (N, 5)                65",
+        "head.2  Dropout      (N, 5)                 0",
+        "head.3  Linear       (N, 3)                18",
+        "total: 146 parameters",
+    ]
+
+
+def test_summary_of_a_single_layer() -> None:
+    assert nn.Linear(1000, 20).summary((1000,)).splitlines() == [
+        "name  layer   output   parameters",
+        "---------------------------------",
+        "      Linear  (N, 20)      20,020",
+        "total: 20,020 parameters",
+    ]
+
+
+def test_summary_counts_a_shared_layer_once() -> None:
+    assert shared().summary((4,)).splitlines()[2:] == [
+        "0     Linear  (N, 4)          20",
+        "1     Tanh    (N, 4)           0",
+        "2     Linear  (N, 4)          20",
+        "3     Linear  (N, 2)          10",
+        "total: 30 parameters",
+    ]
+
+
+@every_case
+def test_every_layer_has_a_summary(case: LayerCase, place: Any) -> None:
+    model = fill(case.make())
+    before = host(model.state_dict())
+    assert "parameters" in model.summary(case.shape[1:] if len(case.shape) > 1 else case.shape)
+    assert_equal(host(model.state_dict()), before)
+
+
+REPRS = {
+    "Linear(in_features=5, out_features=3, bias=True)": nn.Linear(5, 3),
+    "Conv2d(2, 3, kernel_size=(3, 3), stride=(1, 1))": nn.Conv2d(2, 3, 3),
+    "Conv2d(4, 2, kernel_size=(3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2, "
+    "bias=False)": nn.Conv2d(4, 2, (3, 2), (2, 1), (1, 2), (1, 2), 2, False),
+    "MaxPool2d(kernel_size=(3, 3), stride=(2, 2), padding=(1, 1))": nn.MaxPool2d(3, 2, 1),
+    "AvgPool2d(kernel_size=(2, 2), stride=(2, 2))": nn.AvgPool2d(2),
+    "BatchNorm1d(3, eps=1e-05, momentum=None)": nn.BatchNorm1d(3, momentum=None),
+    "LeakyReLU(negative_slope=0.2)": nn.LeakyReLU(0.2),
+    "ReLU()": nn.ReLU(),
+    "Dropout(p=0.5)": nn.Dropout(),
+    "Flatten(start_dim=1, end_dim=-1)": nn.Flatten(),
+    "Sequential(\n  (a): ReLU()\n  (b): Sequential(\n    (0): Tanh()\n  )\n)": nn.Sequential(
+        {"a": nn.ReLU(), "b": nn.Sequential(nn.Tanh())}
+    ),
+    "CrossEntropyLoss()": nn.CrossEntropyLoss(),
+}
+
+
+@pytest.mark.parametrize("text", REPRS)
+def test_repr(text: str) -> None:
+    assert repr(REPRS[text]) == text
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+OPTIONS = {
+    "Linear has no option 'units'; did you mean 'out_features'": lambda: nn.Linear(3, units=2),
+    "Linear has no option 'use_bias'; did you mean 'bias'": lambda: nn.Linear(3, 2, use_bias=False),
+    "Conv2d has no option 'filters'; did you mean 'out_channels'": lambda: nn.Conv2d(1, filters=2),
+    "Conv2d has no option 'strides'; did you mean 'stride'": lambda: nn.Conv2d(1, 2, 3, strides=2),
+    "MaxPool2d has no option 'pool_size'; did you mean 'kernel_size'": lambda: nn.MaxPool2d(pool_size=2),
+    "Dropout has no option 'rate'; did you mean 'p'": lambda: nn.Dropout(rate=0.5),
+    "LeakyReLU has no option 'alpha'; did you mean 'negative_slope'": lambda: nn.LeakyReLU(alpha=0.1),
+    "BatchNorm1d has no option 'epsilon'; did you mean 'eps'": lambda: nn.BatchNorm1d(3, epsilon=1e-3),
+    "Flatten has no option 'axis'; it takes start_dim, end_dim": lambda: nn.Flatten(axis=1),
+    "ReLU has no option 'inplace'; it takes none": lambda: nn.ReLU(inplace=True),
+    "Tanh takes no arguments, got 3": lambda: nn.Tanh(3),
+    "in_features must be an int, got 2.0": lambda: nn.Linear(2.0, 3),
+    "kernel_size must be an int, got 'a'": lambda: nn.MaxPool2d("a"),
+    "p must be a number, got 'half'": lambda: nn.Dropout("half"),
+}  # fmt: skip
+
+VALUES = {
+    "in_features must be at least 1, got 0": lambda: nn.Linear(0, 3),
+    "out_channels must be at least 1, got -1": lambda: nn.Conv2d(1, -1, 3),
+    "Conv2d: groups must divide in_channels and out_channels, got 2 for 3 and 4": lambda: nn.Conv2d(3, 4, 1, groups=2),
+    "Conv2d: groups must divide in_channels and out_channels, got 2 for 4 and 3": lambda: nn.Conv2d(4, 3, 1, groups=2),
+    "groups must be at least 1, got 0": lambda: nn.Conv2d(4, 3, 1, groups=0),
+    "kernel_size must be an int or a pair of ints, got (1, 2, 3)": lambda: nn.Conv2d(1, 1, (1, 2, 3)),
+    "stride must be at least 1, got 0": lambda: nn.Conv2d(1, 1, 1, stride=0),
+    "dilation must be at least 1, got 0": lambda: nn.Conv2d(1, 1, 1, dilation=0),
+    "padding must be at least 0, got -1": lambda: nn.Conv2d(1, 1, 1, padding=-1),
+    'padding must be numbers, "same" or "valid", got \'full\'': lambda: nn.Conv2d(1, 1, 1, padding="full"),
+    'padding="same" needs stride 1, got stride 2': lambda: nn.Conv2d(1, 1, 3, 2, padding="same"),
+    "MaxPool2d: padding must be at most half of kernel_size 2, got 2": lambda: nn.MaxPool2d(2, padding=2),
+    "AvgPool2d: padding must be at most half of kernel_size (2, 4), got (1, 3)": lambda: nn.AvgPool2d((2, 4), padding=(1, 3)),
+    "p must be in [0, 1], got 1.5": lambda: nn.Dropout(1.5),
+    "p must be in [0, 1], got -0.1": lambda: nn.Dropout(-0.1),
+    "p must be in [0, 1], got nan": lambda: nn.Dropout(float("nan")),
+    "momentum must be in [0, 1], got 2": lambda: nn.BatchNorm1d(3, momentum=2),
+    "eps must be in [0, inf], got -1": lambda: nn.BatchNorm1d(3, eps=-1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", [*OPTIONS, *VALUES])
+def test_wrong_options(message: str) -> None:
+    make, error = (OPTIONS[message], TypeError) if message in OPTIONS else (VALUES[message], ValueError)
+    with pytest.raises(error) as caught:
+        make()
+    assert message in str(caught.value)
+
+
+def test_help_shows_the_arguments() -> None:
+    signature = inspect.signature
+    assert str(signature(nn.Dropout)) == "(p: float = 0.5)"
+    assert list(signature(nn.Linear).parameters) == ["in_features", "out_features", "bias"]
+    assert list(signature(nn.Sequential).parameters) == ["layers"]
+    assert not signature(nn.ReLU).parameters
+    assert not signature(nn.MSELoss).parameters
+
+
+INPUTS = {
+    "Linear: expected x of shape (…, 5), got (4, 6)": (nn.Linear(5, 3), (4, 6)),
+    "Linear: expected x of shape (…, 5), got ()": (nn.Linear(5, 3), ()),
+    "Conv2d: expected x of shape (N, 2, H, W), got (2, 5, 5)": (nn.Conv2d(2, 3, 3), (2, 5, 5)),
+    "Conv2d: expected x of shape (N, 2, H, W), got (2, 3, 5, 5)": (nn.Conv2d(2, 3, 3), (2, 3, 5, 5)),
+    "Conv2d: a window of (3, 3) (dilation (2, 2), padding ((1, 1), (1, 1))) does not fit into an image of 2×5": (nn.Conv2d(2, 3, 3, 1, 1, 2), (2, 2, 2, 5)),
+    "MaxPool2d: expected x of shape (N, C, H, W), got (4, 4)": (nn.MaxPool2d(2), (4, 4)),
+    "MaxPool2d: a window of (3, 3)": (nn.MaxPool2d(3), (1, 1, 2, 4)),
+    "AvgPool2d: a window of (2, 2)": (nn.AvgPool2d(2), (1, 1, 4, 1)),
+    "BatchNorm1d: expected x of shape (N, 3) or (N, 3, L), got (4, 2)": (nn.BatchNorm1d(3), (4, 2)),
+    "BatchNorm1d: expected x of shape (N, 3) or (N, 3, L), got (4, 3, 2, 2)": (nn.BatchNorm1d(3), (4, 3, 2, 2)),
+    "BatchNorm1d: needs more than one value per channel, got shape (1, 3)": (nn.BatchNorm1d(3), (1, 3)),
+    "BatchNorm1d: needs more than one value per channel, got shape (0, 3)": (nn.BatchNorm1d(3), (0, 3)),
+    "BatchNorm2d: expected x of shape (N, 3, H, W), got (4, 3)": (nn.BatchNorm2d(3), (4, 3)),
+    "BatchNorm2d: needs more than one value per channel, got shape (1, 3, 1, 1)": (nn.BatchNorm2d(3), (1, 3, 1, 1)),
+    "Flatten: cannot flatten axes 1 to -1 of shape (3,)": (nn.Flatten(), (3,)),
+    "Flatten: cannot flatten axes 2 to 3 of shape (3, 2, 2)": (nn.Flatten(2, 3), (3, 2, 2)),
+    "Linear 'fc2': expected x of shape (…, 4), got (2, 3)": (nn.Sequential({"fc1": nn.Linear(6, 3), "fc2": nn.Linear(4, 3)}), (2, 6)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", INPUTS)
+def test_wrong_shapes_of_x(message: str) -> None:
+    layer, shape = INPUTS[message]
+    with pytest.raises(ValueError, match=r"^\w+( '\w+')?: ") as caught:
+        layer.vjp(pn.asarray(np.zeros(shape)), Context(True, rng=pn.Key(0)))
+    assert message in str(caught.value)
+
+
+@every_case
+def test_x_in_another_dtype_than_the_layers(case: LayerCase, place: Any) -> None:
+    if place.dtype != "float64" or not case.make().state_dict():
+        pytest.skip("no float64 here, or no arrays")
+    x = place.array(numbers("x", case.shape))
+    place.select("float32")
+    with pytest.raises(TypeError, match="expected x of float32, its parameters' dtype, got float64"):
+        fill(case.make())(x)
+
+
+TAKES_ANYTHING = {nn.Flatten, nn.Sequential}  # a container's layers look for themselves
+PARTICULAR = [case for case in LAYERS if type(case.make()) not in TAKES_ANYTHING]
+
+
+@pytest.mark.parametrize("case", PARTICULAR, ids=ids(PARTICULAR))
+def test_x_that_is_no_array_of_floats(case: LayerCase, place: Any) -> None:
+    integers = place.array(np.ones(case.shape, "int64"))
+    with pytest.raises(TypeError, match=r"expected (floating-point x|x of float\d\d).*got int64"):
+        case.make()(integers)
+    with pytest.raises(TypeError, match=r"expected an array of one of .*numpy.*, got list"):
+        case.make().vjp([[1.0, 2.0]], Context())
+
+
+def test_mixed_backends_are_both_named() -> None:
+    pn.set_backend("numpy")
+    model = mlp().initialize()
+    pn.set_backend("strict")
+    x = pn.asarray(np.ones((2, 6)))
+    with pytest.raises(pn.BackendMismatchError, match=r"strict on .* and of numpy on cpu met"):
+        model(x)
+
+
+def test_mixed_devices_are_both_named() -> None:
+    pn.set_backend("strict", device="CPU_DEVICE")
+    model = mlp().initialize()
+    pn.set_backend("strict", device="device1")
+    with pytest.raises(pn.BackendMismatchError, match=r"device1.*CPU_DEVICE"):
+        model(pn.asarray(np.ones((2, 6))))
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (0, 3, 5)])
+def test_linear_takes_an_empty_batch(place: Any, shape: Any) -> None:
+    layer = nn.Linear(5, 2)
+    y, pullback = layer.vjp(place.array(np.zeros(shape)), Context())
+    place.check(y, (*shape[:-1], 2))
+    dx, grads = pullback(y)
+    place.check(dx, shape)
+    np.testing.assert_array_equal(place.host(grads["weight"]), np.zeros((2, 5)))
