@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables: a line for each case)
 """One line for each public layer, loss, optimizer and schedule: the tests are derived from them.
 
 Whoever adds a layer adds a line here, and gets its gradients, dtypes, devices, memory, threads and
@@ -29,8 +30,9 @@ class LayerCase:
     @property
     def modes(self) -> tuple[bool, ...]:
         """The values of `training` to test: both where they differ."""
-        layers = self.make().named_layers()
-        return (True, False) if any(isinstance(m, CHANGES_WITH_MODE) for _, m in layers) else (True,)
+        layers = [layer for _, layer in self.make().named_layers()]
+        differ = any(isinstance(layer, CHANGES_WITH_MODE) for layer in layers)
+        return (True, False) if differ else (True,)
 
     @property
     def small(self) -> bool:

@@ -93,4 +93,3 @@ def _fresh_selection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin each test without a selected backend, and forget what it selects."""
     monkeypatch.setattr("portanet.backend._process", None)
     monkeypatch.delenv("PORTANET_BACKEND", raising=False)
-

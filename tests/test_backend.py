@@ -600,6 +600,6 @@ def test_the_rest_of_the_contract(place: Any) -> None:
 def test_asarray_refuses_masked_numbers() -> None:
     masked = np.ma.masked_array([1.0, 2.0], mask=[False, True])
     with pytest.raises(ValueError, match="masked ones"):
-        portanet.asarray(masked)
+        pn.asarray(masked)
     unmasked = np.ma.masked_array([1.0, 2.0])
-    np.testing.assert_array_equal(portanet.asarray(unmasked), [1.0, 2.0])
+    np.testing.assert_array_equal(pn.asarray(unmasked), [1.0, 2.0])

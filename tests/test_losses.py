@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables: a line for each case)
 """Every loss of `cases.LOSSES`, on every backend, and what single losses promise."""
 
 from concurrent.futures import ThreadPoolExecutor
@@ -38,9 +39,7 @@ def test_gradients(case: LossCase, place: Any) -> None:
 def test_gradients_element_by_element(case: LossCase) -> None:
     pn.set_backend("numpy", dtype="float64")
     scores, target, weights = pn.asarray(numbers("s", case.shape)), case.targets(), case.weights()
-    report = check_gradients(
-        case.make(), scores, target, sample_weight=weights, elementwise=True
-    )
+    report = check_gradients(case.make(), scores, target, sample_weight=weights, elementwise=True)
     assert report.error <= 1e-6, str(report)
 
 
@@ -90,7 +89,9 @@ def test_two_threads_at_once(case: LossCase, place: Any) -> None:
     with ThreadPoolExecutor(2) as pool:
         threaded = list(pool.map(step, (1.0, 2.0)))
     for factor, d in zip((1.0, 2.0), threaded, strict=True):
-        np.testing.assert_array_equal(d, place.host(loss.vjp(scores * factor, target, weights)[1]()))
+        np.testing.assert_array_equal(
+            d, place.host(loss.vjp(scores * factor, target, weights)[1]())
+        )
 
 
 @every_case
@@ -186,7 +187,9 @@ def test_samples_of_weight_zero_do_not_count(place: Any) -> None:
     target, weights = place.array([1, 2, 0]), place.array([1.0, 0.0, 1.0])
     value, pullback = nn.CrossEntropyLoss().vjp(scores, target, weights)
     two = place.array(numbers("scores", (3, 4))[[0, 2]])
-    assert isclose(float(value), float(nn.CrossEntropyLoss()(two, place.array([1, 0]))), rel_tol=1e-6)
+    assert isclose(
+        float(value), float(nn.CrossEntropyLoss()(two, place.array([1, 0]))), rel_tol=1e-6
+    )
     np.testing.assert_array_equal(place.host(pullback())[1], np.zeros(4))
 
 

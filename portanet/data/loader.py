@@ -73,9 +73,10 @@ class DataLoader(metaclass=Named):
             if order is None:
                 yield tuple(array[start:stop, ...] for array in self.arrays)
             else:
-                yield self._gather(order[start:stop])
+                yield self.gather(order[start:stop])
 
-    def _gather(self, indices: Any) -> Batch:
+    def gather(self, indices: Any) -> Batch:
+        """Return the samples at these indices, integers (n,) in main memory."""
         moved: dict[Backend, Array] = {}
         for backend in self._backends:
             if backend not in moved:

@@ -49,10 +49,12 @@ class MaxPool2d(_Pool2d):
                 return None, {}
             d_image = xp.zeros_like(image)
             left = batch_last(xp, dy)  # what has not found its element yet
-            for at in (first, *others):
-                hit = image[:, *at, :] == highest
-                d_image[:, *at, :] += xp.where(hit, left, 0.0)
-                left = xp.where(hit, 0.0, left)
+            *before, last = (first, *others)
+            for at in before:
+                found = left * xp.astype(image[:, *at, :] == highest, dy.dtype)
+                d_image[:, *at, :] += found
+                left = left - found
+            d_image[:, *last, :] += left
             return batch_first(xp, crop(d_image, window, height, width)), {}
 
         return batch_first(xp, highest), pullback

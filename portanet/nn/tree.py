@@ -1,33 +1,14 @@
 """Parameters and buffers by name, in a tree of layers: declared, drawn, moved, saved."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
 from portanet.backend import Array, Backend, backend_of, dtype_name, get_backend, make_backend
 from portanet.checks import Named
 from portanet.nn.arrays import Arrays
 from portanet.nn.initialization import Initialization
+from portanet.nn.parameter import Buffer, Parameter
 from portanet.random import Key, Shape, fresh_seed
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter as its layer describes it: what it is before it is drawn."""
-
-    shape: Shape
-    init: Initialization
-    fan_in: int = 0  # 0: no weighted sum enters or leaves it (batch norm's scale and shift)
-    fan_out: int = 0
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """An array that belongs to a layer but is not trained: what it starts as."""
-
-    shape: Shape
-    fill: float
-    dtype: str | None = None  # None: the backend's
 
 
 class ParameterTree(metaclass=Named):
@@ -194,16 +175,11 @@ class ParameterTree(metaclass=Named):
         self, key: Key, weight: Initialization | None = None, bias: Initialization | None = None
     ) -> None:
         backend = get_backend()
-        params, buffers = {}, {}
+        params = {}
         for n, p in self._parameters.items():
-            override = (weight if len(p.shape) > 1 else bias) if p.fan_in else None
-            draw = override or p.init
-            values = draw(key.child("init", _join(self.name, n)), p.shape, p.fan_in, p.fan_out)
-            params[n] = _filled(backend, p.shape, values, backend.dtype)
-        for n, b in self._buffers.items():
-            buffers[n] = _filled(backend, b.shape, b.fill, b.dtype or backend.dtype)
+            params[n] = p.draw(backend, key.child("init", _join(self.name, n)), weight, bias)
         self._own_params.replace(params)
-        self._own_buffers.replace(buffers)
+        self._own_buffers.replace({n: b.draw(backend) for n, b in self._buffers.items()})
 
     def to(
         self, backend: str | Backend | None = None, *, device: Any = None, dtype: str | None = None
@@ -263,13 +239,6 @@ class ParameterTree(metaclass=Named):
 
 def _join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix and name else prefix or name
-
-
-def _filled(backend: Backend, shape: Shape, values: Any, dtype: str) -> Array:
-    if isinstance(values, float):
-        xp = backend.xp
-        return xp.full(shape, values, dtype=getattr(xp, dtype), device=backend.device)
-    return backend.asarray(values, dtype)
 
 
 def _copy(array: Array) -> Array:

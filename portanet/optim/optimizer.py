@@ -59,9 +59,7 @@ class Optimizer(metaclass=Named):
             formula = backends[name].fused(self.update)
             formula(p, grads[name], self._slots_of(name, p), self.steps, self.hyper)
 
-    def _check(
-        self, params: Mapping[str, Array], grads: Mapping[str, Array]
-    ) -> dict[str, Backend]:
+    def _check(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> dict[str, Backend]:
         """Return each parameter's backend, or raise an error where a gradient does not fit."""
         if params.keys() != grads.keys():
             missing, unknown = sorted(params.keys() - grads), sorted(grads.keys() - params)
