@@ -32,6 +32,7 @@ def portanet(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, St
         "flatten": nn.Flatten,
     }
     backend = pn.set_backend("numpy")
+    backend.prepare_training()
     model = nn.Sequential(*(make[kind](*rest) for kind, *rest in workload.layers()))
     loss, lr = nn.CrossEntropyLoss(), RATES[workload.optimizer]
     optimizer: Any = optim.Adam(model, lr=lr)

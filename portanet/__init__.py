@@ -10,6 +10,7 @@ from portanet.backend import (
     backend_of,
     get_backend,
     register_backend,
+    release_memory,
     set_backend,
     use_backend,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "nn",
     "optim",
     "register_backend",
+    "release_memory",
     "save_weights",
     "set_backend",
     "use_backend",

@@ -167,6 +167,12 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until the device has done all that was asked of it."""
 
+    def prepare_training(self) -> None:
+        """Make what speeds up training and would be rude at import; a Trainer calls it."""
+
+    def release_memory(self) -> None:
+        """Give memory that is free, but kept for later arrays, back to the system."""
+
     def im2col(self, x: Array, window: _generic.Window) -> Array:
         """Lay the pixels under each window position in a column; see `portanet.im2col.im2col`."""
         return _generic.im2col(self.xp, x, window)
@@ -372,6 +378,15 @@ def _not_real(x: Any, dtype: Any) -> str:
 def asarray(x: Any, dtype: str | None = None) -> Array:
     """Return `x` as an array of the selected backend; see `Backend.asarray`."""
     return get_backend().asarray(x, dtype)
+
+
+def release_memory() -> None:
+    """Give the selected backend's free memory back to the system, after training say.
+
+    Arrays that are in use stay. On NumPy under Linux, training keeps freed memory with the process
+    for speed; ``PORTANET_KEEP_MEMORY=0`` in the environment switches that off.
+    """
+    get_backend().release_memory()
 
 
 def dtype_name(array: Array) -> str:

@@ -1,7 +1,6 @@
 """Weights on disk: ``.safetensors`` or compressed ``.npz``, by name, without pickle."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -79,6 +78,8 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Write a whole file or nothing: to a temporary one in the same folder, then rename."""
+    import tempfile
+
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -4,7 +4,6 @@ portanet takes PyTorch's words for layers, losses and optimizers, Keras's for tr
 brings a word from the other side is told the one that is used here.
 """
 
-import difflib
 import inspect
 from operator import index
 from typing import Any
@@ -67,6 +66,8 @@ def check_options(who: str, function: Any, options: dict[str, Any]) -> None:
     known = [name for name in parameters if name != "self"]
     for option in options:
         if option not in parameters:
+            import difflib  # rarely needed, and 2 ms to import
+
             close = difflib.get_close_matches(option, known, n=1)
             alias = ALIASES.get(option)
             word = alias if alias in known else close[0] if close else None

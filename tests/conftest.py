@@ -1,4 +1,8 @@
-"""The backends that tests run on: the fixture `place` gives one after another."""
+"""The backends that tests run on.
+
+The fixture `place` gives one after another, on each device and with read-only inputs; `library`
+gives each array library once, for tests in which these do not matter.
+"""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -63,14 +67,17 @@ class Place:
         assert tuple(array.shape) == tuple(shape)
 
 
-PLACES = [
+LIBRARIES = [
     Place("numpy"),
-    Place("numpy", read_only=True),
-    Place("strict", "CPU_DEVICE"),
     Place("strict", "device1"),
-    Place("strict", "no_float64", dtype="float32"),
     Place("torch"),
     pytest.param(Place("cupy"), marks=pytest.mark.gpu),
+]
+PLACES = [
+    *LIBRARIES,
+    Place("numpy", read_only=True),
+    Place("strict", "CPU_DEVICE"),
+    Place("strict", "no_float64", dtype="float32"),
 ]
 
 
@@ -79,13 +86,24 @@ def _unavailable(name: str) -> str | None:
     return pn.available_backends().get(name, "it is not known")
 
 
+def _selected(place: Place) -> Place:
+    """Select a place, or skip the test where it cannot be used."""
+    reason = _unavailable(place.name)
+    if reason is not None:
+        pytest.skip(f"{place.name}: {reason}")
+    return place.select()
+
+
 @pytest.fixture(params=PLACES, ids=str)
 def place(request: pytest.FixtureRequest) -> Place:
-    """Give each backend in turn, selected; skip those that cannot be used here."""
-    reason = _unavailable(request.param.name)
-    if reason is not None:
-        pytest.skip(f"{request.param.name}: {reason}")
-    return request.param.select()
+    """Give each place in turn, selected."""
+    return _selected(request.param)
+
+
+@pytest.fixture(params=LIBRARIES, ids=str)
+def library(request: pytest.FixtureRequest) -> Place:
+    """Give one place of each library, selected."""
+    return _selected(request.param)
 
 
 @pytest.fixture(autouse=True)

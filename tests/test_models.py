@@ -68,13 +68,13 @@ def test_initial_distributions(init: Any, low: float, high: float, std: float) -
         assert isclose(share_within_one_std, expected, abs_tol=0.02)
 
 
-def test_initializations_of_ones_own(place: Any) -> None:
+def test_initializations_of_ones_own(library: Any) -> None:
     values = np.ones((2, 3))
     layer = nn.Linear(3, 2).initialize(weight=lambda *_: values, bias=nn.Constant(2))
     layer.params["weight"] = 5.0 * values
     np.testing.assert_array_equal(values, 1.0)
-    np.testing.assert_array_equal(place.host(layer.params["bias"]), [2, 2])
-    place.check(layer.params["bias"], (2,))
+    np.testing.assert_array_equal(library.host(layer.params["bias"]), [2, 2])
+    library.check(layer.params["bias"], (2,))
     with pytest.raises(ValueError, match=r"array of shape \(2, 3\) gave one of \(3, 2\)"):
         layer.initialize(weight=lambda *_: values.T)
 
@@ -111,9 +111,9 @@ def test_batch_norm_starts_as_the_identity() -> None:
 
 
 @every_case
-def test_the_same_seed_gives_the_same_network_everywhere(case: LayerCase, place: Any) -> None:
+def test_the_same_seed_gives_the_same_network_everywhere(case: LayerCase, library: Any) -> None:
     got = host(case.make().initialize(5).params)
-    pn.set_backend("numpy", dtype=place.dtype)
+    pn.set_backend("numpy", dtype=library.dtype)
     assert_equal(got, host(case.make().initialize(5).params))
 
 
@@ -163,13 +163,13 @@ def test_initialize_replaces_weights_and_biases_of_sums_only() -> None:
         np.testing.assert_array_equal(array, expected, err_msg=name)
 
 
-def test_initialize_resets_buffers_and_draws_on_the_selected_backend(place: Any) -> None:
+def test_initialize_resets_buffers_and_draws_on_the_selected_backend(library: Any) -> None:
     model = fill(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)))
     assert model.initialize(3) is model
     for array in model.params.values():
-        place.check(array, array.shape)
+        library.check(array, array.shape)
     np.testing.assert_array_equal(host(model.buffers)["1.running_mean"], np.zeros(2))
-    place.check(model.buffers["1.num_batches_tracked"], (), "int64")
+    library.check(model.buffers["1.num_batches_tracked"], (), "int64")
 
 
 # --- names and children --------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def test_children_by_name_and_number() -> None:
         model[2]
 
 
-def test_layers_assigned_as_attributes_are_children(place: Any) -> None:
+def test_layers_assigned_as_attributes_are_children(library: Any) -> None:
     class Twice(nn.Layer):
         def __init__(self, width: int) -> None:
             self.inner = nn.Linear(width, width)
@@ -219,7 +219,7 @@ def test_layers_assigned_as_attributes_are_children(place: Any) -> None:
 
     model = nn.Sequential({"t": Twice(3)})
     assert list(model.params) == ["t.inner.weight", "t.inner.bias"]
-    report = pn.gradcheck.check_gradients(model, place.array(numbers("x", (4, 3))), eps=3e-3)
+    report = pn.gradcheck.check_gradients(model, library.array(numbers("x", (4, 3))), eps=3e-3)
     assert report.error < 1e-2
 
 
@@ -239,38 +239,38 @@ def test_what_is_no_layer(layers: Any, error: Any, message: str) -> None:
         nn.Sequential(*layers)
 
 
-def test_a_shared_layer_has_one_set_of_parameters(place: Any) -> None:
+def test_a_shared_layer_has_one_set_of_parameters(library: Any) -> None:
     model = shared()
     assert list(model.params) == ["0.weight", "0.bias", "3.weight", "3.bias"]
     state = model.state_dict()
     assert [n for n in state if n.endswith("bias")] == ["0.bias", "2.bias", "3.bias"]
-    np.testing.assert_array_equal(place.host(state["0.bias"]), place.host(state["2.bias"]))
+    np.testing.assert_array_equal(library.host(state["0.bias"]), library.host(state["2.bias"]))
 
 
 # --- assigning -----------------------------------------------------------------------------------
 
 
-def test_assigning_copies_into_place(place: Any) -> None:
+def test_assigning_copies_into_place(library: Any) -> None:
     model = mlp()
     array, owner = model.params["fc1.weight"], model["fc1"]
     values = numbers("w", (4, 6))
     model.params["fc1.weight"] = values
     assert model.params["fc1.weight"] is array
     assert owner.params["weight"] is array
-    np.testing.assert_allclose(place.host(array), values, rtol=place.rtol)
-    place.check(array, (4, 6))
+    np.testing.assert_allclose(library.host(array), values, rtol=library.rtol)
+    library.check(array, (4, 6))
     values[...] = 0.0
-    assert np.all(place.host(array) != 0.0), "the array must not share the host's memory"
+    assert np.all(library.host(array) != 0.0), "the array must not share the host's memory"
 
-    owner.params["weight"] = place.array(np.ones((4, 6)))
-    np.testing.assert_array_equal(place.host(model.params["fc1.weight"]), 1.0)
+    owner.params["weight"] = library.array(np.ones((4, 6)))
+    np.testing.assert_array_equal(library.host(model.params["fc1.weight"]), 1.0)
     owner.buffers.update({})
     model.params["fc1.bias"] = [1, 2, 3, 4]
-    np.testing.assert_array_equal(place.host(array), 1.0)
-    np.testing.assert_array_equal(place.host(model.params["fc1.bias"]), [1, 2, 3, 4])
+    np.testing.assert_array_equal(library.host(array), 1.0)
+    np.testing.assert_array_equal(library.host(model.params["fc1.bias"]), [1, 2, 3, 4])
 
 
-def test_update_is_all_or_nothing(place: Any) -> None:
+def test_update_is_all_or_nothing(library: Any) -> None:
     model = mlp()
     before = host(model.params)
     new = {"fc1.weight": np.ones((4, 6)), "fc2.bias": np.ones(4)}
@@ -279,7 +279,7 @@ def test_update_is_all_or_nothing(place: Any) -> None:
     assert_equal(host(model.params), before)
     params = model.params
     params |= {"fc1.weight": np.ones((4, 6)), "fc2.bias": np.ones(3)}
-    np.testing.assert_array_equal(place.host(model.params["fc1.weight"]), 1.0)
+    np.testing.assert_array_equal(library.host(model.params["fc1.weight"]), 1.0)
 
 
 def test_what_cannot_be_assigned() -> None:
@@ -298,12 +298,12 @@ def test_what_cannot_be_assigned() -> None:
 
 
 @every_case
-def test_the_state_goes_there_and_back(case: LayerCase, place: Any) -> None:
+def test_the_state_goes_there_and_back(case: LayerCase, library: Any) -> None:
     model = fill(case.make())
     state = model.state_dict()
     other = case.make()
     arrays = {**other.params, **other.buffers}
-    other.load_state_dict({name: place.host(array) for name, array in state.items()})
+    other.load_state_dict({name: library.host(array) for name, array in state.items()})
     assert_equal(host(other.state_dict()), host(state))
     for name, array in {**other.params, **other.buffers}.items():
         assert array is arrays[name]
@@ -312,7 +312,7 @@ def test_the_state_goes_there_and_back(case: LayerCase, place: Any) -> None:
     assert_equal(host(model.state_dict()), host(other.state_dict()))
 
 
-def test_loading_lists_all_that_is_wrong_and_writes_nothing(place: Any) -> None:
+def test_loading_lists_all_that_is_wrong_and_writes_nothing(library: Any) -> None:
     model = mlp()
     before = host(model.state_dict())
     state = {n: np.ones(a.shape) for n, a in before.items()}
@@ -333,17 +333,17 @@ def test_loading_lists_all_that_is_wrong_and_writes_nothing(place: Any) -> None:
 
 
 @every_case
-def test_copies(case: LayerCase, place: Any) -> None:
-    x = place.array(numbers("x", case.shape))
+def test_copies(case: LayerCase, library: Any) -> None:
+    x = library.array(numbers("x", case.shape))
     for copy in (deepcopy, lambda model: pickle.loads(pickle.dumps(model))):
         model = fill(case.make())
-        y = place.host(model.forward(x))  # … and keeps a pullback, which cannot be copied
+        y = library.host(model.forward(x))  # … and keeps a pullback, which cannot be copied
         twin = copy(model)
         assert_equal(host(twin.state_dict()), host(model.state_dict()))
         assert repr(twin) == repr(model)
         for array in model.params.values():
             array[...] = array * 0.0
-        np.testing.assert_array_equal(place.host(twin(x)), y)
+        np.testing.assert_array_equal(library.host(twin(x)), y)
 
 
 def test_a_copy_shares_what_its_original_shared() -> None:
@@ -356,18 +356,18 @@ def test_a_copy_shares_what_its_original_shared() -> None:
 
 
 @every_case
-def test_moving_to_another_backend_and_back(case: LayerCase, place: Any) -> None:
+def test_moving_to_another_backend_and_back(case: LayerCase, library: Any) -> None:
     model = fill(case.make())
     before = host(model.state_dict())
     assert model.to("numpy") is model
     for name, array in model.state_dict().items():
         assert type(array).__module__ == "numpy", name
-    model.to(place.backend)
+    model.to(library.backend)
     for name, array in model.state_dict().items():
-        place.check(array, before[name].shape, "int64" if "num_batches" in name else None)
+        library.check(array, before[name].shape, "int64" if "num_batches" in name else None)
     assert_equal(host(model.state_dict()), before)
-    x = place.array(numbers("x", case.shape))
-    place.check(model(x), model(x).shape)
+    x = library.array(numbers("x", case.shape))
+    library.check(model(x), model(x).shape)
 
 
 def test_moving_where_nothing_is() -> None:
@@ -390,19 +390,19 @@ def test_changing_the_dtype_leaves_counters_alone() -> None:
 
 
 @every_case
-def test_backward_adds_into_grads(case: LayerCase, place: Any) -> None:
+def test_backward_adds_into_grads(case: LayerCase, library: Any) -> None:
     model = fill(case.make())
     expected: dict[str, Any] = {}
     for name in ("x", "other x"):
-        x = place.array(numbers(name, case.shape))
+        x = library.array(numbers(name, case.shape))
         y, pullback = model.vjp(x, Context(True, rng=pn.Key(4)))
-        dy = place.array(numbers("dy", y.shape))
+        dy = library.array(numbers("dy", y.shape))
         np.testing.assert_array_equal(
-            place.host(model.forward(x, training=True, seed=4)), place.host(y)
+            library.host(model.forward(x, training=True, seed=4)), library.host(y)
         )
         dx, grads = pullback(dy)
-        np.testing.assert_array_equal(place.host(model.backward(dy)), place.host(dx))
-        expected = {n: expected.get(n, 0.0) + place.host(g) for n, g in grads.items()}
+        np.testing.assert_array_equal(library.host(model.backward(dy)), library.host(dx))
+        expected = {n: expected.get(n, 0.0) + library.host(g) for n, g in grads.items()}
         assert_equal(host(model.grads), expected)
     model.zero_grads()
     assert model.grads == {}
@@ -430,12 +430,12 @@ def test_backward_needs_a_forward_of_its_own() -> None:
         model.backward(dy)
 
 
-def test_inference_needs_no_random_numbers_and_changes_nothing(place: Any) -> None:
+def test_inference_needs_no_random_numbers_and_changes_nothing(library: Any) -> None:
     model = fill(nested())
-    x = place.array(numbers("x", (4, 2, 4, 5)))
+    x = library.array(numbers("x", (4, 2, 4, 5)))
     before = host(model.state_dict())
-    np.testing.assert_array_equal(place.host(model(x)), place.host(model(x)))
-    np.testing.assert_array_equal(place.host(model(x)), place.host(model.forward(x)))
+    np.testing.assert_array_equal(library.host(model(x)), library.host(model(x)))
+    np.testing.assert_array_equal(library.host(model(x)), library.host(model.forward(x)))
     assert_equal(host(model.state_dict()), before)
     with pytest.raises(ValueError, match=r"Dropout 'head\.0': training needs random numbers"):
         model.vjp(x, Context(training=True))
@@ -481,7 +481,7 @@ def test_summary_counts_a_shared_layer_once() -> None:
 
 
 @every_case
-def test_every_layer_has_a_summary(case: LayerCase, place: Any) -> None:
+def test_every_layer_has_a_summary(case: LayerCase, library: Any) -> None:
     model = fill(case.make())
     before = host(model.state_dict())
     assert "parameters" in model.summary(case.shape[1:] if len(case.shape) > 1 else case.shape)
@@ -602,11 +602,11 @@ def test_wrong_shapes_of_x(message: str) -> None:
 
 
 @every_case
-def test_x_in_another_dtype_than_the_layers(case: LayerCase, place: Any) -> None:
-    if place.dtype != "float64" or not case.make().state_dict():
+def test_x_in_another_dtype_than_the_layers(case: LayerCase, library: Any) -> None:
+    if library.dtype != "float64" or not case.make().state_dict():
         pytest.skip("no float64 here, or no arrays")
-    x = place.array(numbers("x", case.shape))
-    place.select("float32")
+    x = library.array(numbers("x", case.shape))
+    library.select("float32")
     with pytest.raises(
         TypeError, match="expected x of float32, its parameters' dtype, got float64"
     ):
@@ -618,8 +618,8 @@ PARTICULAR = [case for case in LAYERS if type(case.make()) not in TAKES_ANYTHING
 
 
 @pytest.mark.parametrize("case", PARTICULAR, ids=ids(PARTICULAR))
-def test_x_that_is_no_array_of_floats(case: LayerCase, place: Any) -> None:
-    integers = place.array(np.ones(case.shape, "int64"))
+def test_x_that_is_no_array_of_floats(case: LayerCase, library: Any) -> None:
+    integers = library.array(np.ones(case.shape, "int64"))
     with pytest.raises(TypeError, match=r"expected (floating-point x|x of float\d\d).*got int64"):
         case.make()(integers)
     with pytest.raises(TypeError, match=r"expected an array of one of .*numpy.*, got list"):
@@ -644,10 +644,10 @@ def test_mixed_devices_are_both_named() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (0, 3, 5)])
-def test_linear_takes_an_empty_batch(place: Any, shape: Any) -> None:
+def test_linear_takes_an_empty_batch(library: Any, shape: Any) -> None:
     layer = nn.Linear(5, 2)
-    y, pullback = layer.vjp(place.array(np.zeros(shape)), Context())
-    place.check(y, (*shape[:-1], 2))
+    y, pullback = layer.vjp(library.array(np.zeros(shape)), Context())
+    library.check(y, (*shape[:-1], 2))
     dx, grads = pullback(y)
-    place.check(dx, shape)
-    np.testing.assert_array_equal(place.host(grads["weight"]), np.zeros((2, 5)))
+    library.check(dx, shape)
+    np.testing.assert_array_equal(library.host(grads["weight"]), np.zeros((2, 5)))

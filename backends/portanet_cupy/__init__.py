@@ -71,6 +71,14 @@ class CupyBackend(Backend):
         """Wait until the device has done all that was asked of it."""
         self.device.synchronize()
 
+    def release_memory(self) -> None:
+        """Give the free blocks of CuPy's memory pools back to the device and the system."""
+        import cupy
+
+        with self.device:
+            cupy.get_default_memory_pool().free_all_blocks()
+            cupy.get_default_pinned_memory_pool().free_all_blocks()
+
     @_on_device
     def index_add(self, x: Any, indices: Any, values: Any) -> Any:
         """Add rows in place, summing where an index repeats; see `Backend.index_add`.

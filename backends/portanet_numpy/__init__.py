@@ -4,6 +4,7 @@ from typing import Any
 
 from portanet.backend import Backend
 from portanet.im2col import Window, batch_last, pad
+from portanet_numpy import memory
 
 
 class NumpyBackend(Backend):
@@ -47,7 +48,8 @@ class NumpyBackend(Backend):
         np = self.xp
         c, n = x.shape[1], x.shape[0]
         (oh, ow), (kh, kw) = window.output_size(*x.shape[2:]), window.kernel
-        image = pad(np, batch_last(np, x), window)
+        # Once in order, so that the many copies below read and write long runs.
+        image = np.ascontiguousarray(pad(np, batch_last(np, x), window))
         by_channel, by_row, by_column, by_sample = image.strides
         view = np.lib.stride_tricks.as_strided(
             image,
@@ -65,6 +67,14 @@ class NumpyBackend(Backend):
         columns = np.empty(view.shape, dtype=x.dtype)
         columns[...] = view
         return columns.reshape(c * kh * kw, oh * ow * n)
+
+    def prepare_training(self) -> None:
+        """Keep freed memory with the process: mapping it anew costs more than the arithmetic."""
+        memory.keep()
+
+    def release_memory(self) -> None:
+        """Give free memory back to the system."""
+        memory.release()
 
     def index_add(self, x: Any, indices: Any, values: Any) -> Any:
         """Add rows in place, summing where an index repeats; see `Backend.index_add`."""

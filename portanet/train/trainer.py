@@ -142,6 +142,7 @@ class Trainer(metaclass=Named):
             schedule = schedule.spanning(self.step, planned)
 
         self.stop_training = self.history.interrupted = False
+        self.backend.prepare_training()
         shown = Progress(epochs and self.epoch + epochs, progress)
         self._call("on_fit_begin")
         with shown, Interrupt() as interrupt:
