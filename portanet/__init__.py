@@ -1,22 +1,19 @@
 """Neural networks written once against the Python array API standard."""
 
 from portanet import data, nn, optim
-from portanet.backend import (
-    Backend,
-    BackendError,
-    BackendMismatchError,
+from portanet.backend import Backend, BackendError, BackendMismatchError, backend_of
+from portanet.checkpoint import CheckpointError, load_weights, save_weights
+from portanet.gradcheck import check_gradients
+from portanet.random import Key
+from portanet.registry import register_backend
+from portanet.selection import (
     asarray,
     available_backends,
-    backend_of,
     get_backend,
-    register_backend,
     release_memory,
     set_backend,
     use_backend,
 )
-from portanet.checkpoint import CheckpointError, load_weights, save_weights
-from portanet.gradcheck import check_gradients
-from portanet.random import Key
 from portanet.train import Callback, EarlyStopping, History, Trainer
 
 __version__ = "0.1.0"

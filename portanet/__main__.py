@@ -54,7 +54,8 @@ def _info() -> Iterator[str]:
 
 def _auto() -> str:
     """Return the backend that "auto" takes here."""
-    from portanet.backend import BackendError, make_backend
+    from portanet.backend import BackendError
+    from portanet.selection import make_backend
 
     try:
         return make_backend("auto").name
@@ -64,7 +65,7 @@ def _auto() -> str:
 
 def _facts(name: str) -> dict[str, str]:
     """Return what a backend says of its library."""
-    from portanet.backend import make_backend
+    from portanet.selection import make_backend
 
     try:
         return make_backend(name).info()

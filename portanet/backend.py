@@ -1,21 +1,18 @@
-"""Where arrays live: the array libraries that portanet runs on, and the choice among them.
+"""Where arrays live: what portanet asks of an array library.
 
 A `Backend` is an array library on one device. Every method has a generic version here, written in
 nothing but the array API standard; a backend overrides one where its library can do better, and
-the generic version stays the oracle of its tests. Backends are found by name through the
-entry-point group ``portanet.backends``; this module imports none of them.
+the generic version stays the oracle of its tests.
 """
 
-import os
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from math import prod
-from operator import attrgetter
 from typing import Any, ClassVar
 
 from portanet import im2col as _generic
 from portanet.random import Key, Shape
+from portanet.registry import known, place
 
 Array = Any  # an array of any backend; the standard has no common base class
 _REAL = "biuf"  # NumPy's kinds of dtypes that hold real numbers
@@ -115,7 +112,7 @@ class Backend:
             if np.dtype(dtype).kind not in _REAL:
                 raise TypeError(f"dtype must be one of real numbers, got {dtype!r}")
             dtype = np.dtype(dtype).name
-        source = _place(x)
+        source = place(x)
         here = source is not None and (source.name, source.device) == (self.name, self.device)
         # NumPy's own arrays take the longer way, which makes plain ones of scalars, subclasses and
         # foreign byte orders; it copies no more than this one.
@@ -206,121 +203,6 @@ class Backend:
         return formula
 
 
-_classes: dict[str, type[Backend]] = {}  # loaded or registered, by name
-_broken: dict[str, str] = {}  # entry points that could not be loaded, with the reason
-# The backends of arrays that came along, by device, for each library; and by type of array, how to
-# find the device and where to look it up: two dict look-ups, 0.1 µs.
-_met: dict[str, dict[Hashable, Backend]] = {}
-_places: dict[type, tuple[Callable[[Array], Hashable], dict[Hashable, Backend]]] = {}
-_scanned = False
-_process: Backend | None = None
-_local: ContextVar[Backend | None] = ContextVar("portanet_backend", default=None)
-
-
-def register_backend(backend: type[Backend]) -> type[Backend]:
-    """Make a backend known under its name without an entry point; may be used as a decorator."""
-    _classes[backend.name] = backend
-    _broken.pop(backend.name, None)
-    _met.clear()  # it may hold a class of that name, which this one replaces
-    _places.clear()
-    return backend
-
-
-def _known() -> dict[str, type[Backend]]:
-    """Return every backend class; reads the entry points once, when first needed (30 ms)."""
-    global _scanned
-    if not _scanned:
-        from importlib.metadata import entry_points
-
-        for point in entry_points(group="portanet.backends"):
-            if point.name in _classes:
-                continue
-            try:
-                cls = point.load()
-                if not (isinstance(cls, type) and issubclass(cls, Backend)):
-                    raise TypeError(f"{cls!r} is no portanet.Backend")
-                _classes[point.name] = cls
-            except Exception as error:  # somebody else's package: report it, do not fail on it
-                _broken[point.name] = f"{point.value} failed to load: {error!r}"
-        _scanned = True
-    return _classes
-
-
-def available_backends() -> dict[str, str | None]:
-    """Map each known backend's name to None, or to the reason that it cannot be used here."""
-    reasons = {name: cls.unavailable() for name, cls in list(_known().items())}
-    return dict(sorted((reasons | _broken).items()))
-
-
-def make_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Backend:
-    """Return a backend by name without selecting it; arguments and errors as `set_backend`."""
-    known = _known()
-    if name == "auto":
-        name = "cupy" if "cupy" in known and known["cupy"].unavailable() is None else "numpy"
-    if name in _broken:
-        raise BackendError(f"backend '{name}' cannot be used: {_broken[name]}")
-    if name not in known:
-        names = ", ".join(sorted(known)) or "none: is portanet installed (pip install -e .)?"
-        raise BackendError(f"unknown backend {name!r}; known are auto and: {names}")
-    return known[name](device, dtype)
-
-
-def set_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Backend:
-    """Select, for the whole process, where new parameters and data are made.
-
-    `name` is a known backend's, or ``"auto"``: CuPy where a CUDA device answers, else NumPy.
-    `device` is the library's own word for a device (``"cuda:1"`` for torch, 1 for CuPy), by default
-    the library's default. `dtype` is ``"float32"`` or ``"float64"``. What exists stays where it is;
-    ``model.to(name)`` moves a model.
-
-    Raises BackendError for an unknown name, a missing library (with the command that installs it)
-    or a device that does not answer.
-    """
-    global _process
-    backend = make_backend(name, device=device, dtype=dtype)
-    backend.make_current()
-    _process = backend
-    return backend
-
-
-@contextmanager
-def use_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Iterator[Backend]:
-    """Select a backend within a ``with`` block, in this thread or task only.
-
-    Threads do not inherit it unless they run in a ``contextvars.copy_context()``. Arguments and
-    errors as `set_backend`.
-    """
-    backend = make_backend(name, device=device, dtype=dtype)
-    backend.make_current()
-    token = _local.set(backend)
-    try:
-        yield backend
-    finally:
-        _local.reset(token)
-        outer = _local.get() or _process
-        if outer is not None:
-            outer.make_current()
-
-
-def get_backend() -> Backend:
-    """Return the selected backend: `use_backend`, else `set_backend`, else ``PORTANET_BACKEND``.
-
-    Without any of these it is NumPy. Raises BackendError where ``PORTANET_BACKEND`` names one that
-    is unknown or cannot be used.
-    """
-    return _local.get() or _process or _default_backend()
-
-
-def _default_backend() -> Backend:
-    name = os.environ.get("PORTANET_BACKEND")
-    if not name:
-        return set_backend("numpy")
-    try:
-        return set_backend(name)
-    except BackendError as error:
-        raise BackendError(f"PORTANET_BACKEND={name}: {error}") from error
-
-
 def backend_of(*arrays: Array) -> Backend:
     """Return the backend where the arrays live, in its default dtype.
 
@@ -329,37 +211,22 @@ def backend_of(*arrays: Array) -> Backend:
     """
     first: Backend | None = None
     for array in arrays:
-        place = _place(array)
-        if place is None:
+        here = place(array)
+        if here is None:
             raise TypeError(
-                f"expected an array of one of {', '.join(sorted(_known()))}, "
+                f"expected an array of one of {', '.join(sorted(known()))}, "
                 f"got {type(array).__name__}; portanet.asarray(…) makes one"
             )
         if first is None:
-            first = place
-        elif place is not first:
+            first = here
+        elif here is not first:
             raise BackendMismatchError(
-                f"arrays of {first} and of {place} met in one call; move one: "
+                f"arrays of {first} and of {here} met in one call; move one: "
                 "portanet.asarray(…) moves data, model.to(…) a model"
             )
     if first is None:
         raise TypeError("backend_of needs at least one array")
     return first
-
-
-def _place(array: Any) -> Backend | None:
-    """Return the backend of one array, or None for anything else."""
-    try:
-        device_key, backends = _places[type(array)]
-        return backends[device_key(array)]
-    except KeyError:  # the first of its type, or on its device
-        pass
-    for cls in list(_known().values()):
-        if cls.owns(array):
-            device_key, backends = attrgetter(cls.device_key), _met.setdefault(cls.name, {})
-            _places[type(array)] = device_key, backends
-            return backends.setdefault(device_key(array), cls(array.device))
-    return None
 
 
 def _from_anything(x: Any) -> Any:
@@ -373,20 +240,6 @@ def _from_anything(x: Any) -> Any:
 
 def _not_real(x: Any, dtype: Any) -> str:
     return f"expected real numbers, got {type(x).__name__} of dtype {dtype}"
-
-
-def asarray(x: Any, dtype: str | None = None) -> Array:
-    """Return `x` as an array of the selected backend; see `Backend.asarray`."""
-    return get_backend().asarray(x, dtype)
-
-
-def release_memory() -> None:
-    """Give the selected backend's free memory back to the system, after training say.
-
-    Arrays that are in use stay. On NumPy under Linux, training keeps freed memory with the process
-    for speed; ``PORTANET_KEEP_MEMORY=0`` in the environment switches that off.
-    """
-    get_backend().release_memory()
 
 
 def dtype_name(array: Array) -> str:

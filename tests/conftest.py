@@ -109,5 +109,5 @@ def library(request: pytest.FixtureRequest) -> Place:
 @pytest.fixture(autouse=True)
 def _fresh_selection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin each test without a selected backend, and forget what it selects."""
-    monkeypatch.setattr("portanet.backend._process", None)
+    monkeypatch.setattr("portanet.selection._process", None)
     monkeypatch.delenv("PORTANET_BACKEND", raising=False)

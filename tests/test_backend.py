@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import portanet as pn
-from portanet import backend as module
-from portanet.backend import dtype_name, make_backend
+from portanet import registry
+from portanet.backend import dtype_name
+from portanet.selection import make_backend
 
 # --- selection ------------------------------------------------------------------------------------
 
@@ -105,15 +106,15 @@ def test_nonsense_in_the_environment_is_named_at_first_use(monkeypatch: pytest.M
 
 
 def test_auto_takes_cupy_where_it_works_else_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Other(module._known()["numpy"]):  # type: ignore[misc]
+    class Other(registry.known()["numpy"]):  # type: ignore[misc]
         reason: ClassVar[str | None] = "no driver"
 
         @classmethod
         def unavailable(cls) -> str | None:
             return cls.reason
 
-    monkeypatch.setitem(module._classes, "cupy", Other)
-    assert type(pn.set_backend("auto")) is module._classes["numpy"]
+    monkeypatch.setitem(registry.classes, "cupy", Other)
+    assert type(pn.set_backend("auto")) is registry.classes["numpy"]
     monkeypatch.setattr(Other, "reason", None)
     assert type(pn.set_backend("auto")) is Other
 
@@ -158,9 +159,9 @@ def points(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     """Entry points to fill before a backend is first asked for by name."""
     points: list[EntryPoint] = []
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
-    for name in ("_classes", "_broken", "_met", "_places"):
-        monkeypatch.setattr(module, name, {})
-    monkeypatch.setattr(module, "_scanned", False)
+    for name in ("classes", "broken", "_met", "_places"):
+        monkeypatch.setattr(registry, name, {})
+    monkeypatch.setattr(registry, "_scanned", False)
     return points
 
 

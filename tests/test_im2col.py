@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from portanet import im2col as generic
-from portanet.backend import make_backend
 from portanet.im2col import Window
+from portanet.selection import make_backend
 
 # kernel_size, stride, padding, dilation, and the image's height and width
 GEOMETRIES = [

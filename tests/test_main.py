@@ -62,8 +62,8 @@ def test_a_backend_that_fails_hides_no_other(
 def test_without_portanet_installed_info_still_answers(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_classes", "_broken"):
-        monkeypatch.setattr(f"portanet.backend.{name}", {})
+    for name in ("classes", "broken"):
+        monkeypatch.setattr(f"portanet.registry.{name}", {})
     lines = lines_of(capsys)
     assert "pip install -e" in lines["backend"]
 

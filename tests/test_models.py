@@ -651,3 +651,15 @@ def test_linear_takes_an_empty_batch(library: Any, shape: Any) -> None:
     dx, grads = pullback(y)
     library.check(dx, shape)
     np.testing.assert_array_equal(library.host(grads["weight"]), np.zeros((2, 5)))
+
+
+def test_an_attribute_that_is_replaced_is_no_child_any_more() -> None:
+    class Pair(nn.Layer):
+        def __init__(self) -> None:
+            self.a, self.b = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    layer = Pair()
+    layer.a = None
+    assert list(layer.params) == ["b.weight", "b.bias"]
+    layer.b = nn.Linear(3, 3, bias=False)
+    assert {n: p.shape for n, p in layer.params.items()} == {"b.weight": (3, 3)}

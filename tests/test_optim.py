@@ -447,3 +447,15 @@ def test_one_cycle_lr_needs_a_momentum_to_cycle() -> None:
 def test_wrong_schedules(make: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_model_that_moved_after_a_step_is_an_error_and_nothing_changes() -> None:
+    model = nn.Linear(2, 1)
+    optimizer = optim.Adam(model)
+    optimizer.step({name: p * 0 + 1 for name, p in model.params.items()})
+    model.to(dtype="float64")
+    before = model.state_dict()
+    with pytest.raises(pn.BackendMismatchError, match="make the optimizer after model.to"):
+        optimizer.step({name: p * 0 + 1 for name, p in model.params.items()})
+    assert optimizer.steps == 1
+    assert all((before[name] == p).all() for name, p in model.params.items())

@@ -3,7 +3,7 @@
 A training step makes and drops the same large temporaries over and over. By default glibc maps each
 of them anew, and the kernel clears every page at its first touch: that costs more than the
 arithmetic. Kept memory is not mapped again. The setting is the whole process's; so it is made only
-when training starts, never against a setting of the user's own, and `release` gives the memory back.
+when training starts, never against a setting of the user's own, and `release` gives it back.
 """
 
 import ctypes

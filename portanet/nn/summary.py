@@ -3,9 +3,10 @@
 from math import prod
 from typing import TYPE_CHECKING
 
-from portanet.backend import Array, backend_of, dtype_name, get_backend
+from portanet.backend import Array, backend_of, dtype_name
 from portanet.nn.context import Context, Pullback
 from portanet.random import Shape
+from portanet.selection import get_backend
 
 if TYPE_CHECKING:
     from portanet.nn.layer import Layer

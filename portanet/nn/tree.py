@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, Self
 
-from portanet.backend import Array, Backend, backend_of, dtype_name, get_backend, make_backend
+from portanet.backend import Array, Backend, backend_of, dtype_name
 from portanet.checks import Named
 from portanet.nn.arrays import Arrays
 from portanet.nn.initialization import Initialization
 from portanet.nn.parameter import Buffer, Parameter
 from portanet.random import Key, Shape, fresh_seed
+from portanet.selection import get_backend, make_backend
 
 
 class ParameterTree(metaclass=Named):
@@ -56,6 +57,8 @@ class ParameterTree(metaclass=Named):
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, ParameterTree):
             self.add_child(name, value)
+        elif isinstance(vars(self).get(name), ParameterTree):  # something else takes its place
+            del self.children[name]
         super().__setattr__(name, value)
 
     @property

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from portanet.backend import Array, Backend, backend_of, dtype_name
+from portanet.backend import Array, Backend, BackendMismatchError, backend_of, dtype_name
 from portanet.checks import Named, integer, number
 from portanet.nn.tree import ParameterTree
 
@@ -78,6 +78,7 @@ class Optimizer(metaclass=Named):
                 raise TypeError(
                     f"{who}: expected {dtype_name(p)}, the parameter's dtype, got {dtype_name(g)}"
                 )
+            self._check_state(name, p)
         return backends
 
     def _slots_of(self, name: str, p: Array) -> dict[str, Array]:
@@ -86,6 +87,16 @@ class Optimizer(metaclass=Named):
             xp = backend_of(p).xp
             state = self._state[name] = {slot: xp.zeros_like(p) for slot in self.slots}
         return state
+
+    def _check_state(self, name: str, p: Array) -> None:
+        """Raise an error where the parameter moved away from its state."""
+        for slot in self._state.get(name, {}).values():
+            if slot.dtype != p.dtype or backend_of(slot) is not backend_of(p):
+                raise BackendMismatchError(
+                    f"{type(self).__name__}: {name!r} moved to {backend_of(p)}, {dtype_name(p)}, "
+                    f"its state is still on {backend_of(slot)}, {dtype_name(slot)}: make the "
+                    "optimizer after model.to(…)"
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps, the hyperparameters and copies of the state's arrays.

@@ -6,7 +6,7 @@ from math import ceil, inf
 from time import perf_counter
 from typing import Any
 
-from portanet.backend import Array, Backend, backend_of, dtype_name, get_backend
+from portanet.backend import Array, Backend, backend_of, dtype_name
 from portanet.checks import Named, integer
 from portanet.data.loader import DataLoader
 from portanet.nn.layer import Layer
@@ -14,6 +14,7 @@ from portanet.nn.loss import Loss
 from portanet.optim.optimizer import Optimizer
 from portanet.optim.schedule import Schedule
 from portanet.random import Key
+from portanet.selection import get_backend
 from portanet.train.callback import Callback, sign_of
 from portanet.train.history import Best, History
 from portanet.train.interrupt import Interrupt
@@ -74,10 +75,8 @@ class Trainer(metaclass=Named):
     def backend(self) -> Backend:
         """Where the model's parameters live, with their dtype."""
         params = list(self.model.params.values())
-        if not params:
-            return get_backend()
-        place = backend_of(*params)
-        return type(place)(place.device, dtype_name(params[0]))
+        place = backend_of(*params) if params else get_backend()
+        return type(place)(place.device, dtype_name(params[0]) if params else place.dtype)
 
     def fit(
         self,
@@ -179,8 +178,6 @@ class Trainer(metaclass=Named):
             raise RuntimeError("there is no best epoch: fit was not given validation_data")
         self.model.load_state_dict(self.best.weights)
         return self.best
-
-    # --- the parts of fit ----------------------------------------------------------------------
 
     def _source(self, data: Any, **options: Any) -> Source:
         return Source(data, self.model, self.loss, self.backend, **options)

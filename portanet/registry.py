@@ -1,0 +1,64 @@
+"""Which backends there are, and which of them an array belongs to.
+
+Backends are found by name through the entry-point group ``portanet.backends``; nothing here, nor
+anywhere in portanet, imports one by name.
+"""
+
+from collections.abc import Callable, Hashable
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from portanet.backend import Backend
+
+classes: dict[str, type["Backend"]] = {}  # loaded or registered, by name
+broken: dict[str, str] = {}  # entry points that could not be loaded, with the reason
+# The backends of arrays that came along, by device, for each library; and by type of array, how to
+# find the device and where to look it up: two dict look-ups, 0.1 µs.
+_met: dict[str, dict[Hashable, "Backend"]] = {}
+_places: dict[type, tuple[Callable[[Any], Hashable], dict[Hashable, "Backend"]]] = {}
+_scanned = False
+
+
+def register_backend(backend: type["Backend"]) -> type["Backend"]:
+    """Make a backend known under its name without an entry point; may be used as a decorator."""
+    classes[backend.name] = backend
+    broken.pop(backend.name, None)
+    _met.clear()  # it may hold a class of that name, which this one replaces
+    _places.clear()
+    return backend
+
+
+def known() -> dict[str, type["Backend"]]:
+    """Return every backend class; reads the entry points once, when first needed (30 ms)."""
+    global _scanned
+    if not _scanned:
+        from importlib.metadata import entry_points
+
+        for point in entry_points(group="portanet.backends"):
+            if point.name in classes:
+                continue
+            try:
+                cls = point.load()
+                if not (isinstance(cls, type) and hasattr(cls, "unavailable")):
+                    raise TypeError(f"{cls!r} is no portanet.Backend")
+                classes[point.name] = cls
+            except Exception as error:  # somebody else's package: report it, do not fail on it
+                broken[point.name] = f"{point.value} failed to load: {error!r}"
+        _scanned = True
+    return classes
+
+
+def place(array: Any) -> "Backend | None":
+    """Return the backend of one array, or None for anything else."""
+    try:
+        device_key, backends = _places[type(array)]
+        return backends[device_key(array)]
+    except KeyError:  # the first of its type, or on its device
+        pass
+    for cls in list(known().values()):
+        if cls.owns(array):
+            device_key, backends = attrgetter(cls.device_key), _met.setdefault(cls.name, {})
+            _places[type(array)] = device_key, backends
+            return backends.setdefault(device_key(array), cls(array.device))
+    return None
