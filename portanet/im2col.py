@@ -9,8 +9,8 @@ The functions take the array namespace `xp` and use nothing outside the array AP
 are the generic versions, and the oracles, of `Backend.im2col` and `Backend.col2im`.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from portanet.checks import Pair, pair
@@ -60,6 +60,8 @@ class Window:
             pads = ((vertical, vertical), (horizontal, horizontal))
         return cls(kernel, strides, pads, dilations)
 
+    # Both answers are asked for again and again, and at small batches computing them counts.
+    @lru_cache(maxsize=1024)  # noqa: B019 (windows are values, few and small)
     def output_size(self, height: int, width: int) -> Pair:
         """Return how many positions the window takes along each axis of an image."""
         sizes = []
@@ -75,17 +77,20 @@ class Window:
             sizes.append(free // s + 1)
         return sizes[0], sizes[1]
 
-    def positions(self, size: Pair) -> Iterator[tuple[slice, slice]]:
-        """Yield, for each kernel element in row-major order, the pixels that it meets.
+    @lru_cache(maxsize=1024)  # noqa: B019
+    def positions(self, size: Pair) -> tuple[tuple[slice, slice], ...]:
+        """Return, for each kernel element in row-major order, the pixels that it meets.
 
         They are slices of the padded image's rows and columns, `size` long: the outputs' size.
         """
-        for i in range(self.kernel[0]):
-            for j in range(self.kernel[1]):
-                yield (
-                    _reach(i * self.dilation[0], self.stride[0], size[0]),
-                    _reach(j * self.dilation[1], self.stride[1], size[1]),
-                )
+        return tuple(
+            (
+                _reach(i * self.dilation[0], self.stride[0], size[0]),
+                _reach(j * self.dilation[1], self.stride[1], size[1]),
+            )
+            for i in range(self.kernel[0])
+            for j in range(self.kernel[1])
+        )
 
 
 def _reach(start: int, step: int, count: int) -> slice:

@@ -455,7 +455,7 @@ def test_a_model_that_moved_after_a_step_is_an_error_and_nothing_changes() -> No
     optimizer.step({name: p * 0 + 1 for name, p in model.params.items()})
     model.to(dtype="float64")
     before = model.state_dict()
-    with pytest.raises(pn.BackendMismatchError, match="make the optimizer after model.to"):
+    with pytest.raises(pn.BackendMismatchError, match="make the optimizer after"):
         optimizer.step({name: p * 0 + 1 for name, p in model.params.items()})
     assert optimizer.steps == 1
     assert all((before[name] == p).all() for name, p in model.params.items())

@@ -51,19 +51,16 @@ class NumpyBackend(Backend):
         # Once in order, so that the many copies below read and write long runs.
         image = np.ascontiguousarray(pad(np, batch_last(np, x), window))
         by_channel, by_row, by_column, by_sample = image.strides
-        view = np.lib.stride_tricks.as_strided(
-            image,
-            (c, kh, kw, oh, ow, n),
-            (
-                by_channel,
-                by_row * window.dilation[0],
-                by_column * window.dilation[1],
-                by_row * window.stride[0],
-                by_column * window.stride[1],
-                by_sample,
-            ),
-            writeable=False,
+        strides = (
+            by_channel,
+            by_row * window.dilation[0],
+            by_column * window.dilation[1],
+            by_row * window.stride[0],
+            by_column * window.stride[1],
+            by_sample,
         )
+        # What as_strided does, at a tenth of its cost for small images.
+        view = np.ndarray((c, kh, kw, oh, ow, n), x.dtype, image, strides=strides)
         columns = np.empty(view.shape, dtype=x.dtype)
         columns[...] = view
         return columns.reshape(c * kh * kw, oh * ow * n)
