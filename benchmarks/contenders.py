@@ -43,7 +43,7 @@ def portanet(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, St
 
     def step(indices: Any) -> Any:
         batch = Batch(*loader.gather(indices), None)
-        grads, numbers = gradients(model, loss, [batch], key, {}, backend.xp)
+        grads, numbers = gradients(model, loss, [batch], key, {})
         optimizer.step(grads)
         return numbers["loss"]
 

@@ -7,15 +7,18 @@ portanet carries, enlarged to 28×28; on NumPy, CuPy or PyTorch arrays, by --bac
 """
 
 import argparse
+import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import portanet as pn
 from portanet import data, nn, optim
 
-VALIDATION = 1000  # the first images validate, or a tenth of them where there are few
+HELD_OUT = 1000  # the first images validate, or a tenth of them where there are few
+FEWEST = 10  # images that can be trained on, validated and tested with
 
 
 class Digits(NamedTuple):
@@ -59,29 +62,88 @@ def load(choice: str) -> Digits:
         train, test = data.load_digits(size=28)
         return Digits("digits", train, test, epochs=15, batch_size=32, lr=0.02)
     images, labels = data.load_npz(choice)
-    print(f"data: {choice}, {len(images):,} images; the first {held_out(images):,} test")
+    low, high = labels.min(), labels.max()
+    if images.shape[1:] != (1, 28, 28) or len(images) < FEWEST or low < 0 or high > 9:
+        raise data.DataError(
+            f"{choice}: expected at least {FEWEST} grey images (N, 28, 28) with labels 0 to 9, got "
+            f"images (N, C, H, W) = {images.shape} with labels {low} to {high}"
+        )
+    # Shuffled, for it may be sorted by label; always alike, so that no seed trains on test images.
+    order = pn.Key(0).permutation(len(images))
+    images, labels = images[order], labels[order]
     n = held_out(images)
+    print(f"data: {choice}, {len(images):,} images, shuffled; the first {n:,} test")
     train, test = (images[n:], labels[n:]), (images[:n], labels[:n])
     return Digits(Path(choice).name, train, test, epochs=5, batch_size=32, lr=0.01)
 
 
 def held_out(images: Any) -> int:
-    return min(VALIDATION, max(1, len(images) // 10))
+    return min(HELD_OUT, max(1, len(images) // 10))
+
+
+def positive_int(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError  # argparse says which option it is of
+    return number
+
+
+def positive_float(text: str) -> float:
+    if not 0 < (number := float(text)) < math.inf:
+        raise ValueError
+    return number
+
+
+def writable(*suffixes: str) -> Callable[[str], Path]:
+    """Return a check, before any training, that a file of such a suffix can be written."""
+
+    def check(text: str) -> Path:
+        path = Path(text)
+        if path.suffix not in suffixes:
+            raise argparse.ArgumentTypeError(f"{text} must end in {' or '.join(suffixes)}")
+        if not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(f"there is no folder {path.parent} to hold {text}")
+        places = [path.parent, path] if path.exists() else [path.parent]
+        if path.is_dir() or not all(os.access(place, os.W_OK) for place in places):
+            raise argparse.ArgumentTypeError(f"{text} cannot be written")
+        return path
+
+    return check
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     option = parser.add_argument
     option("--backend", help="auto, numpy, cupy, torch (default: PORTANET_BACKEND, else auto)")
-    option("--data", default="auto", help="auto, mnist, digits or FILE.npz (default: auto)")
-    option("--epochs", type=int, help="passes over the training images (default: by data)")
-    option("--batch-size", type=int, help="images in a step (default: by data)")
-    option("--lr", type=float, help="highest learning rate of the cycle (default: by data)")
+    option(
+        "--data",
+        default="auto",
+        help="auto, mnist, digits, or FILE.npz with images (N, 28, 28) and labels (N,), which are "
+        f"shuffled; a tenth of them, at most {HELD_OUT}, test (default: auto)",
+    )
+    option("--epochs", type=positive_int, help="passes over the training images (default: by data)")
+    option("--batch-size", type=positive_int, help="images in a step (default: by data)")
+    option("--lr", type=positive_float, help="top learning rate of the cycle (default: by data)")
     option("--optimizer", choices=("adam", "sgd"), default="adam", help="(default: adam)")
     option("--seed", type=int, default=0, help="of weights and order (default: 0)")
-    option("--save", metavar="FILE.npz", help="write the weights: c1.weight, …, f.bias")
-    option("--plot", metavar="FILE.png", help="draw loss and accuracy by epoch")
-    return parser.parse_args(arguments)
+    option(
+        "--save",
+        metavar="FILE.npz",
+        type=writable(".npz", ".safetensors"),
+        help="write the weights, c1.weight, …, f.bias: .npz or .safetensors",
+    )
+    option(
+        "--plot",
+        metavar="FILE.png",
+        type=writable(".png", ".pdf", ".svg"),
+        help="draw loss and accuracy by epoch: .png, .pdf or .svg",
+    )
+    args = parser.parse_args(arguments)
+    if args.plot:
+        try:
+            import matplotlib.figure  # noqa: F401
+        except ImportError as error:
+            parser.error(f'--plot needs matplotlib ({error}): pip install "portanet[plot]"')
+    return args
 
 
 def train(args: argparse.Namespace) -> float:
@@ -98,7 +160,7 @@ def train(args: argparse.Namespace) -> float:
 
     model = network().initialize(args.seed)
     print(model.summary((1, 28, 28)))
-    lr = args.lr or digits.lr
+    lr = digits.lr if args.lr is None else args.lr
     if args.optimizer == "adam":
         optimizer: optim.Optimizer = optim.Adam(model, lr=lr)
     else:
@@ -112,8 +174,8 @@ def train(args: argparse.Namespace) -> float:
     )
     history = trainer.fit(
         (scaled(images[n:]), labels[n:]),
-        epochs=args.epochs or digits.epochs,
-        batch_size=args.batch_size or digits.batch_size,
+        epochs=digits.epochs if args.epochs is None else args.epochs,
+        batch_size=digits.batch_size if args.batch_size is None else args.batch_size,
         validation_data=(scaled(images[:n]), labels[:n]),
     )
     accuracy = trainer.evaluate((scaled(digits.test[0]), digits.test[1]))["accuracy"]
@@ -121,7 +183,9 @@ def train(args: argparse.Namespace) -> float:
     if args.save:
         pn.save_weights(model, args.save)
         print(f"weights written to {args.save}")
-    if args.plot:
+    if args.plot and not len(history):
+        print("no plot: no epoch was finished")
+    elif args.plot:
         history.plot(args.plot)
         print(f"plot written to {args.plot}")
     if history.interrupted:

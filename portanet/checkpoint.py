@@ -32,7 +32,7 @@ def save_weights(model: Layer, path: str | Path) -> None:
         for name, array in model.state_dict().items()
     }
     if path.suffix == ".npz":
-        _write(path, lambda file: np.savez_compressed(file, **arrays))
+        _write(path, lambda file: _write_npz(file, arrays))
     else:
         from safetensors.numpy import save
 
@@ -62,12 +62,38 @@ def _format(path: Path) -> str:
     return path.suffix
 
 
-def _read_npz(path: Path) -> dict[str, Any]:
-    import numpy as np
+def _write_npz(file: IO[bytes], arrays: dict[str, Any]) -> None:
+    """Write what `numpy.load` reads; ``numpy.savez`` takes no array of the name ``file``."""
+    import zipfile
 
-    # Opened here: of a damaged archive NumPy would leave the file open.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    from numpy.lib.format import write_array
+
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                write_array(member, array, allow_pickle=False)
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    import zipfile
+
+    from numpy.lib.format import read_array
+
+    arrays = {}
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError("it is no zip archive, or only a part of one")
+        with zipfile.ZipFile(file) as archive:
+            for entry in archive.namelist():
+                name = entry.removesuffix(".npy")
+                with archive.open(entry) as member:
+                    try:
+                        arrays[name] = read_array(member, allow_pickle=False)
+                    except ValueError as error:  # NumPy's own words advise allow_pickle=True
+                        raise ValueError(f"{name!r} is not a whole array of numbers") from error
+                    if member.read(1):  # at the end, where zipfile compares checksums
+                        raise ValueError(f"{name!r} holds more than its array")
+    return arrays
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
@@ -77,12 +103,21 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a whole file or nothing: to a temporary one in the same folder, then rename."""
-    import tempfile
+    """Write a whole file or nothing: to a temporary one in the same folder, then rename.
 
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    The file has the permissions of the one it replaces, else those that `open` gives a new one.
+    """
+    import secrets
+
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        file = temporary.open("xb")
+    except OSError as error:  # of a folder that is missing or read-only: name the caller's path
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    try:
+        with file:
+            if path.is_file():
+                temporary.chmod(path.stat().st_mode & 0o777)
             write(file)
             file.flush()
             os.fsync(file.fileno())

@@ -5,10 +5,13 @@ brings a word from the other side is told the one that is used here.
 """
 
 import inspect
+from abc import ABCMeta
+from functools import wraps
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
 
 Pair = tuple[int, int]
+Kind = TypeVar("Kind")
 
 ALIASES = {
     "learning_rate": "lr",
@@ -30,7 +33,7 @@ ALIASES = {
 }
 
 
-class Named(type):
+class Named(ABCMeta):
     """Metaclass: a call with an unknown option raises TypeError and suggests the known one."""
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
@@ -75,6 +78,20 @@ def check_options(who: str, function: Any, options: dict[str, Any]) -> None:
             raise TypeError(f"{who} has no option {option!r}; {hint}")
 
 
+def one_of_them(function: Any) -> Any:
+    """Check a method's options as `Named` does a class's; `help` shows the method as it is."""
+
+    @wraps(function)
+    def checked(self: Any, *args: Any, **options: Any) -> Any:
+        who = f"{type(self).__name__}.{function.__name__}"
+        if len(args) > 1:
+            raise TypeError(f"{who} takes one thing without a name, such as the tuple (x, y)")
+        check_options(who, function, options)
+        return function(self, *args, **options)
+
+    return checked
+
+
 def integer(what: str, value: Any, least: int = 1) -> int:
     """Return `value` as an int of at least `least`, or raise TypeError or ValueError."""
     try:
@@ -84,6 +101,13 @@ def integer(what: str, value: Any, least: int = 1) -> int:
     if number < least:
         raise ValueError(f"{what} must be at least {least}, got {value!r}")
     return number
+
+
+def instance(what: str, value: Kind, kind: type[Any]) -> Kind:
+    """Return `value`, or raise TypeError where it is no `kind`."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{what} must be a {kind.__name__}, got {value!r}")
+    return value
 
 
 def pair(what: str, value: Any, least: int = 1) -> Pair:

@@ -65,8 +65,8 @@ def check_gradients(
     and gradients that are zero but for rounding, from looking like errors.
 
     Raises ValueError where x contains a number that is not finite, or where gradients are missing
-    or of the wrong shape. A kink (ReLU at 0, a tie in max-pooling) within a step has no derivative:
-    choose an x away from it.
+    or of the wrong shape, or where the layer changes x or dy in place. A kink (ReLU at 0, a tie in
+    max-pooling) within a step has no derivative: choose an x away from it.
     """
     backend = backend_of(x)
     if not bool(backend.xp.all(backend.xp.isfinite(x))):
@@ -74,6 +74,8 @@ def check_gradients(
     if eps is None:
         eps = 1e-5 if dtype_name(x) == "float64" else 1e-2
     key = Key(seed).child("check_gradients")
+    if isinstance(function, Layer) and not (target is None and sample_weight is None):
+        raise TypeError("check_gradients: a layer takes neither target nor sample_weight")
     if isinstance(function, Loss):
         arrays, gradients, value = _loss(function, x, target, sample_weight)
     else:
@@ -125,10 +127,16 @@ def _layer(
     def run(x: Array) -> tuple[Array, Any]:
         return layer.vjp(x, Context(training, rng=key.child("mask")))
 
-    y, pullback = run(x)
+    given_x = backend.xp.asarray(x, copy=True)
+    y, pullback = run(given_x)
+    run(0.9 * x)  # a pullback belongs to its own call, whatever the layer did since
     # Far from uniform, so that a sum over the wrong axis shows.
     dy = backend.asarray(key.child("dy").normal(tuple(y.shape)), dtype_name(y))
-    dx, grads = pullback(dy)
+    given_dy = backend.xp.asarray(dy, copy=True)
+    dx, grads = pullback(given_dy)
+    for what, before, after in (("x", x, given_x), ("dy", dy, given_dy)):
+        if not bool(backend.xp.all(before == after)):
+            raise ValueError(f"{layer.label}: {what} was changed in place; others may hold it")
     if grads.keys() != layer.params.keys():
         raise ValueError(
             f"{layer.label}: the pullback returns gradients for {sorted(grads)}, "

@@ -1,5 +1,9 @@
 """Weights on disk: exact round trips, and files that are whole or not there."""
 
+import os
+import stat
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -76,8 +80,77 @@ def test_damaged_files_are_refused_and_change_nothing(path):
 
 def test_object_arrays_are_refused(tmp_path):
     np.savez(tmp_path / "w.npz", weight=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(pn.CheckpointError, match=r"w\.npz"):
+    with pytest.raises(
+        pn.CheckpointError, match=r"w\.npz.*'weight' is not a whole array"
+    ) as caught:
         pn.load_weights(nn.Linear(1, 1), tmp_path / "w.npz")
+    assert "pickle" not in str(caught.value)
+
+
+def zipped(path, data):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weight.npy", data)
+    return path.read_bytes()
+
+
+def test_damaged_npz_files_are_told_in_our_words(tmp_path):
+    path, layer = tmp_path / "w.npz", nn.Linear(4, 3)
+    np.save(tmp_path / "w.npy", np.arange(12.0).reshape(3, 4))
+    array = (tmp_path / "w.npy").read_bytes()
+    last = array[-8:]  # the bytes of the last number, changed below under the old checksum
+    for damaged, message in (
+        (b"not a zip", "no zip archive"),
+        (array, "no zip archive"),
+        (zipped(path, array)[:-30], "no zip archive"),
+        (zipped(path, b"text"), "'weight' is not a whole array"),
+        (zipped(path, array[:-9]), "'weight' is not a whole array"),
+        (zipped(path, array + b"!"), "'weight' holds more"),
+        (zipped(path, array).replace(last, last[::-1]), "CRC"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(
+            pn.CheckpointError, match=rf"w\.npz: not a readable .*{message}"
+        ) as told:
+            pn.load_weights(layer, path)
+        assert "pickle" not in str(told.value)
+
+
+class Named(nn.Layer):
+    def __init__(self, *names):
+        for name in names:
+            self.add_parameter(name, (2,), nn.Ones())
+
+
+def test_any_name_can_be_saved(path):
+    names = ("file", "args", "kwds", "x", "x_npy", "allow_pickle", "größe")
+    saved, loaded = Named(*names), Named(*names)
+    for i, name in enumerate(names):
+        saved.params[name] = np.array([i, -i], dtype="f4")
+    pn.save_weights(saved, path)
+    pn.load_weights(loaded, path)
+    for i, name in enumerate(names):
+        np.testing.assert_array_equal(loaded.params[name], [i, -i])
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            assert set(file.files) == set(names)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_permissions(path):
+    def mode(file):
+        return stat.S_IMODE(file.stat().st_mode)
+
+    plain = path.with_name("plain")
+    before = os.umask(0o027)
+    try:
+        plain.touch()
+        pn.save_weights(model(), path)
+    finally:
+        os.umask(before)
+    assert mode(path) == mode(plain) == 0o640
+    path.chmod(0o604)
+    pn.save_weights(model(), path)
+    assert mode(path) == 0o604
 
 
 def test_errors(path, tmp_path):
@@ -85,8 +158,11 @@ def test_errors(path, tmp_path):
         pn.load_weights(model(), path)
     with pytest.raises(ValueError, match=r"written as \.safetensors or \.npz"):
         pn.save_weights(model(), tmp_path / "weights.pt")
-    with pytest.raises(FileNotFoundError):
-        pn.save_weights(model(), tmp_path / "missing" / path.name)
+    missing = tmp_path / "missing" / path.name
+    with pytest.raises(FileNotFoundError) as caught:
+        pn.save_weights(model(), missing)
+    assert caught.value.filename == str(missing)
+    assert str(caught.value).endswith(f"No such file or directory: {str(missing)!r}")
     pn.save_weights(model(), path)
     with pytest.raises(ValueError, match=r"unexpected 'norm\.weight'"):
         pn.load_weights(nn.Sequential({"c1": nn.Conv2d(1, 2, 3), "f": nn.Linear(2, 3)}), path)

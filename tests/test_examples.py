@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,9 +32,10 @@ def mnist_cnn(tmp_path, monkeypatch):
     return load("mnist_cnn")
 
 
-def write_npz(path, n=300):
+def write_npz(path, n=300, by_label=False):
     rng = np.random.default_rng(0)
     labels = np.arange(n) % 10
+    labels = np.sort(labels) if by_label else labels
     images = rng.integers(0, 60, size=(n, 28, 28, 1), dtype="uint8")
     for image, label in zip(images, labels, strict=True):
         image[2 * label + 2 : 2 * label + 6, 4:24] = 255  # a bar at a height for each class
@@ -64,13 +66,13 @@ def test_falls_back_to_the_digits_and_writes_weights_and_plot(mnist_cnn, tmp_pat
     assert plot.stat().st_size > 1000
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_own_images_from_an_npz_file(mnist_cnn, tmp_path, capsys, optimizer):
-    write_npz(tmp_path / "mine.npz")
+@pytest.mark.parametrize(("optimizer", "by_label"), [("adam", False), ("sgd", True)])
+def test_own_images_from_an_npz_file(mnist_cnn, tmp_path, capsys, optimizer, by_label):
+    write_npz(tmp_path / "mine.npz", by_label=by_label)
     options = ["--data", str(tmp_path / "mine.npz"), "--optimizer", optimizer, "--batch-size", "20"]
     assert mnist_cnn.main([*options, "--epochs", "6", "--lr", "0.02", "--backend", "numpy"]) == 0
     out = capsys.readouterr().out
-    assert "300 images; the first 30 test" in out
+    assert "300 images, shuffled; the first 30 test" in out
     assert float(out.split("test accuracy ")[1].split()[0]) > 0.9
 
 
@@ -140,6 +142,105 @@ def test_missing_and_damaged_data_are_one_message(mnist_cnn, tmp_path, capsys):
     ):
         assert mnist_cnn.main(["--data", choice, "--backend", "numpy"]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_the_fewest_images_of_ones_own(mnist_cnn, tmp_path, capsys):
+    write_npz(tmp_path / "few.npz", 10)
+    options = ["--data", str(tmp_path / "few.npz"), "--epochs", "1", "--backend", "numpy"]
+    assert mnist_cnn.main(options) == 0
+    assert "on 1 images of few.npz" in capsys.readouterr().out
+
+
+def test_the_images_held_out_are_the_same_for_all_seeds(mnist_cnn, tmp_path):
+    write_npz(tmp_path / "mine.npz")
+    first, second = (mnist_cnn.load(str(tmp_path / "mine.npz")) for _ in range(2))
+    np.testing.assert_array_equal(first.test[0], second.test[0])
+    both = np.concatenate((first.train[0], first.test[0]))
+    assert len(np.unique(both.reshape(len(both), -1), axis=0)) == 300
+
+
+X, Y = np.zeros((20, 28, 28), "u1"), np.arange(20) % 10
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "got"),
+    [
+        (X[:1], Y[:1], "(1, 1, 28, 28)"),
+        (X[:2], Y[:2], "(2, 1, 28, 28)"),
+        (X[:9], Y[:9], "(9, 1, 28, 28)"),
+        (X, Y + 1, "labels 1 to 10"),
+        (X, Y - 1, "labels -1 to 8"),
+        (np.stack([X] * 3, axis=-1), Y, "(20, 3, 28, 28)"),
+        (X[:, :8, :8], Y, "(20, 1, 8, 8)"),
+    ],
+)
+def test_images_that_do_not_fit_are_one_message(mnist_cnn, tmp_path, capsys, images, labels, got):
+    np.savez(tmp_path / "own.npz", images=images, labels=labels)
+    assert mnist_cnn.main(["--data", str(tmp_path / "own.npz"), "--backend", "numpy"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "own.npz: expected at least 10 grey images (N, 28, 28) with labels 0 to 9" in line
+    assert got in line
+
+
+BAD_OPTIONS = [
+    *(["--epochs", text] for text in ("0", "-1", "1.5", "many")),
+    *(["--batch-size", text] for text in ("0", "-8")),
+    *(["--lr", text] for text in ("0", "-0.1", "nan", "inf")),
+    *(["--save", name] for name in ("w.pt", "w", "missing/w.npz", "file/w.npz", "folder.npz")),
+    *(["--plot", name] for name in ("p.xyz", "p", "missing/p.png", "folder.png")),
+]
+
+
+@pytest.mark.parametrize("options", BAD_OPTIONS, ids=" ".join)
+def test_bad_options_are_told_before_training(mnist_cnn, tmp_path, monkeypatch, capsys, options):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mnist_cnn, "train", None)
+    (tmp_path / "file").touch()
+    for suffix in ("npz", "png"):
+        (tmp_path / f"folder.{suffix}").mkdir()
+    with pytest.raises(SystemExit) as caught:
+        mnist_cnn.main(options)
+    assert caught.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert f"error: argument {options[0]}: " in line
+    assert options[1] in line
+
+
+def test_a_folder_without_the_right_to_write(mnist_cnn, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(SystemExit):
+        mnist_cnn.main(["--save", str(tmp_path / "w.npz")])
+    assert "w.npz cannot be written" in capsys.readouterr().err
+
+
+def test_a_plot_without_matplotlib(mnist_cnn, tmp_path, monkeypatch, capsys):
+    for name in [n for n in sys.modules if n.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit) as caught:
+        mnist_cnn.main(["--plot", str(tmp_path / "p.png")])
+    assert caught.value.code == 2
+    assert 'pip install "portanet[plot]"' in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_interrupted_in_the_first_epoch(mnist_cnn, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    loss = nn.CrossEntropyLoss.vjp
+
+    def interrupted(*args, **options):
+        signal.raise_signal(signal.SIGINT)
+        monkeypatch.setattr(nn.CrossEntropyLoss, "vjp", loss)
+        return loss(*args, **options)
+
+    monkeypatch.setattr(nn.CrossEntropyLoss, "vjp", interrupted)
+    weights, plot = tmp_path / "w.safetensors", tmp_path / "p.svg"
+    options = ["--save", str(weights), "--plot", str(plot), "--backend", "numpy"]
+    assert mnist_cnn.main(options) == 130
+    out = capsys.readouterr().out
+    assert "test accuracy" in out
+    assert "no plot: no epoch was finished" in out
+    assert weights.is_file()
+    assert not plot.exists()
 
 
 @pytest.mark.gpu

@@ -187,3 +187,44 @@ def test_a_gradient_of_zero_is_right_where_nothing_depends_on_x(place: Any) -> N
 def test_an_empty_input_is_refused_or_right() -> None:
     report = check_gradients(nn.Tanh(), np.zeros((0, 3)))
     assert report.error <= 0.0
+
+
+class InPlace(nn.Layer):
+    """y = 3 x, with a pullback, or a forward pass, that writes into what it was given."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def vjp(self, x: Any, ctx: nn.Context) -> Any:
+        what = self.what
+        if what == "x":
+            x *= 3
+            return x, lambda dy: (3 * dy, {})
+
+        def pullback(dy: Any) -> Any:
+            dy *= 0
+            return dy, {}
+
+        return 3 * x, pullback
+
+
+@pytest.mark.parametrize("what", ["x", "dy"])
+def test_changing_what_was_given_is_an_error(what: str) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    with pytest.raises(ValueError, match=f"InPlace: {what} was changed in place"):
+        check_gradients(InPlace(what), x)
+
+
+def test_a_pullback_that_reads_the_layer_is_found() -> None:
+    class Stateful(nn.Layer):
+        def vjp(self, x: Any, ctx: nn.Context) -> Any:
+            self.x = x
+            return x**2, lambda dy: (2 * self.x * dy, {})
+
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    assert check_gradients(Stateful(), x).error > 0.05
+
+
+def test_a_layer_takes_no_target() -> None:
+    with pytest.raises(TypeError, match="a layer takes neither target"):
+        check_gradients(nn.Tanh(), np.ones((2, 2)), np.ones(2))

@@ -258,3 +258,12 @@ def test_mixed_backends_are_both_named() -> None:
     pn.set_backend("strict")
     with pytest.raises(pn.BackendMismatchError, match=r"numpy on cpu and of strict on"):
         nn.CrossEntropyLoss()(scores, pn.asarray([0, 1, 2]))
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.MSELoss()], ids=repr)
+def test_where_all_samples_weigh_nothing_so_do_loss_and_gradient(loss: nn.Loss) -> None:
+    scores = np.random.default_rng(0).normal(size=(4, 3))
+    target = np.abs(scores)[::-1].copy()
+    value, pullback = loss.vjp(scores, target, np.zeros(4))
+    assert float(value) == 0.0
+    np.testing.assert_array_equal(pullback(), np.zeros((4, 3)))

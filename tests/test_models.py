@@ -1,6 +1,7 @@
 # ruff: noqa: E501 (tables: a line for each case)
 """Models: how their parameters start, are named, assigned, saved and moved; what they print."""
 
+import abc
 import inspect
 import pickle
 from copy import deepcopy
@@ -183,8 +184,8 @@ def test_names() -> None:
     ]
     statistics = ("running_mean", "running_var", "num_batches_tracked")
     assert list(model.buffers) == [f"body.n.{name}" for name in statistics]
-    assert model["head"][1].name == "head.1"
-    assert model.name == ""
+    assert model["head"][1].label == "Linear 'head.1'"
+    assert model.label == "Sequential"
 
 
 def test_children_by_name_and_number() -> None:
@@ -290,8 +291,10 @@ def test_what_cannot_be_assigned() -> None:
         params["fc1.bias"] = 1.0
     with pytest.raises(TypeError, match="expected real numbers"):
         params["fc1.bias"] = ["a", "b", "c", "d"]
-    with pytest.raises(TypeError, match="a layer's arrays cannot be deleted"):
+    with pytest.raises(TypeError, match="none can be added or deleted"):
         del params["fc1.bias"]
+    with pytest.raises(TypeError, match="none can be added or deleted"):
+        params.pop("fc1.bias")
 
 
 # --- the state -----------------------------------------------------------------------------------
@@ -422,7 +425,9 @@ def test_backward_needs_a_forward_of_its_own() -> None:
             model.backward(dy)
         if not again:
             model.forward(x)
-            with pytest.raises(ValueError, match=r"expected dy of the output's shape \(2, 3\)"):
+            with pytest.raises(
+                ValueError, match=r"expected dy as the output, float32 of shape \(2, 3\)"
+            ):
                 model.backward(x)
             model.backward(dy)
     model.vjp(x, Context())
@@ -663,3 +668,96 @@ def test_an_attribute_that_is_replaced_is_no_child_any_more() -> None:
     assert list(layer.params) == ["b.weight", "b.bias"]
     layer.b = nn.Linear(3, 3, bias=False)
     assert {n: p.shape for n, p in layer.params.items()} == {"b.weight": (3, 3)}
+
+
+# --- what looks right and would be lost ----------------------------------------------------------
+
+
+def test_a_sequential_refuses_what_it_would_not_run() -> None:
+    model = nn.Sequential({"c1": nn.Linear(4, 3), "f": nn.Linear(3, 2)})
+    for change in (
+        lambda: setattr(model, "c1", nn.Linear(4, 3)),
+        lambda: setattr(model, "extra", nn.Linear(2, 2)),
+        lambda: model.add_child("2", nn.Linear(2, 2)),
+    ):
+        with pytest.raises(TypeError, match="its layers are fixed; make a new one"):
+            change()
+    assert list(model.children) == ["c1", "f"]
+    swapped = nn.Sequential({**model.children, "f": nn.Linear(3, 5)})
+    assert swapped(np.zeros((1, 4), "float32")).shape == (1, 5)
+
+
+def test_layers_in_a_list_and_arrays_as_attributes_are_refused() -> None:
+    class Stack(nn.Layer):
+        def __init__(self) -> None:
+            self.layers = [nn.Linear(2, 2)]
+
+    with pytest.raises(TypeError, match="'layers': layers in a list would not be trained"):
+        Stack()
+    layer = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match=r"assign to params\['weight'\]"):
+        layer.weight = np.zeros((2, 2))
+    with pytest.raises(ValueError, match="there is an array 'weight' already"):
+        layer.add_buffer("weight", (2,), 0.0)
+
+
+def test_a_deleted_attribute_is_no_child_any_more() -> None:
+    class One(nn.Layer):
+        def __init__(self) -> None:
+            self.a = nn.Linear(2, 2)
+
+    layer = One()
+    del layer.a
+    assert not layer.children
+    assert not layer.params
+
+
+def test_initialize_takes_numbers_and_says_what_it_does_not_take() -> None:
+    layer = nn.Linear(3, 3).initialize(bias=0.0, weight=2)
+    assert (layer.params["bias"] == 0).all()
+    assert (layer.params["weight"] == 2).all()
+    for wrong in ("he", nn.Zeros, np.zeros(3)):
+        with pytest.raises(TypeError, match="bias must be a number or an initialization such as"):
+            layer.initialize(bias=wrong)
+
+    class Bare(nn.Layer):
+        def __init__(self) -> None:
+            self.add_parameter("w", (3,), nn.HeNormal())
+
+    with pytest.raises(ValueError, match=r"HeNormal.*needs the fans: add_parameter"):
+        _ = Bare().params
+
+
+def test_initial_weights_do_not_depend_on_other_containers() -> None:
+    layer = nn.Linear(3, 3)
+    model = nn.Sequential(layer).initialize(0)
+    before = np.array(model.params["0.weight"])
+    nn.Sequential({"x": layer})
+    np.testing.assert_array_equal(model.initialize(0).params["0.weight"], before)
+
+
+def test_to_takes_a_device_alone_and_only_float_dtypes() -> None:
+    model = nn.Linear(2, 2)
+    with pytest.raises(pn.BackendError, match="no device 'nonsense'"):
+        model.to(device="nonsense")
+    assert model.to(device="cpu") is model
+    for dtype in ("int32", "float16"):
+        with pytest.raises(ValueError, match="dtype must be 'float32' or 'float64'"):
+            model.to(dtype=dtype)
+
+
+def test_backward_refuses_another_dtype_or_backend() -> None:
+    layer = nn.Linear(2, 2)
+    y = layer.forward(np.ones((1, 2), "float32"))
+    with pytest.raises(ValueError, match="expected dy as the output, float32"):
+        layer.backward(np.ones_like(y, dtype="float64"))
+    with pn.use_backend("strict"), pytest.raises(pn.BackendMismatchError):
+        layer.backward(pn.asarray(np.ones((1, 2))))
+    assert layer.backward(np.ones_like(y)).dtype == np.float32
+
+
+def test_layers_may_be_abstract_classes() -> None:
+    class Abstract(nn.Layer, abc.ABC):
+        pass
+
+    assert issubclass(Abstract, nn.Layer)

@@ -455,7 +455,33 @@ def test_a_model_that_moved_after_a_step_is_an_error_and_nothing_changes() -> No
     optimizer.step({name: p * 0 + 1 for name, p in model.params.items()})
     model.to(dtype="float64")
     before = model.state_dict()
-    with pytest.raises(pn.BackendMismatchError, match="make the optimizer after"):
+    with pytest.raises(pn.BackendMismatchError, match="make a new optimizer after"):
         optimizer.step({name: p * 0 + 1 for name, p in model.params.items()})
     assert optimizer.steps == 1
     assert all((before[name] == p).all() for name, p in model.params.items())
+
+
+def test_a_model_drawn_anew_needs_a_new_optimizer() -> None:
+    model = nn.Linear(2, 1)
+    optimizer = optim.SGD(model)
+    optimizer.step({name: p * 0 + 1 for name, p in model.params.items()})
+    model.initialize(1)
+    with pytest.raises(pn.BackendMismatchError, match="drawn anew"):
+        optimizer.step({name: p * 0 + 1 for name, p in model.params.items()})
+    model.load_state_dict(model.state_dict())  # in place: no reason to complain
+    fresh = optim.SGD(model)
+    for _ in range(2):
+        fresh.step({name: p * 0 + 1 for name, p in model.params.items()})
+        model.load_state_dict(model.state_dict())
+
+
+def test_a_rate_set_where_it_would_be_ignored() -> None:
+    optimizer = optim.SGD(nn.Linear(2, 1))
+    with pytest.raises(AttributeError, match=r"set optimizer.hyper\['lr'\] instead"):
+        optimizer.lr = 5.0
+    optimizer.hyper["lr"] = 5.0
+
+
+def test_a_schedule_without_a_formula_is_abstract() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        optim.Schedule()

@@ -59,13 +59,14 @@ def load_mnist(root: AnyPath | None = None, *, download: bool = True) -> tuple[S
         root: the folder that holds ``mnist/`` with the four files, plain or gzipped:
             ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte``,
             ``t10k-labels-idx1-ubyte``. By default that of the environment variable
-            ``PORTANET_DATA``, else the user's cache folder for portanet.
+            ``PORTANET_DATA``, else the user's cache folder for portanet, which alone is created
+            where it is missing.
         download: whether to download missing files there (11 MB), which takes pooch:
             ``pip install "portanet[data]"``.
 
     Shapes: images (N, 1, 28, 28), float32 in [0, 1] with 1 for ink; labels (N,), int64, 0 to 9.
-    Raises DataNotFoundError where files are missing and cannot be downloaded, and DataError for a
-    file that is damaged or does not fit.
+    Raises DataNotFoundError where `root` is no folder, or where files are missing and cannot be
+    downloaded, and DataError for a file that is damaged or does not fit.
 
     Source: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to
     document recognition", 1998.

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 AnyPath = str | os.PathLike[str]
@@ -23,8 +24,12 @@ def data_root(root: AnyPath | None = None) -> Path:
     ``~/Library/Caches/portanet`` on macOS, ``%LOCALAPPDATA%\\portanet`` on Windows.
     """
     if root is None:
-        root = os.environ.get("PORTANET_DATA") or os.path.join(_user_cache(), "portanet")
+        root = os.environ.get("PORTANET_DATA") or _cache_root()
     return Path(os.path.expanduser(root))
+
+
+def _cache_root() -> Path:
+    return Path(os.path.expanduser(os.path.join(_user_cache(), "portanet")))
 
 
 def _user_cache() -> str:
@@ -41,15 +46,22 @@ def locate(
     """Return where each named file lies in `folder`, after downloading those that are missing.
 
     Args:
-        folder: the folder of one data set.
+        folder: the folder of one data set, in that of all: `data_root`.
         checksums: the names of its files without ``.gz``, each with the SHA-256 of the gzipped
             file as it is published. Files that are already there may be packed otherwise, so they
             are not compared with it.
         mirrors: addresses of folders that hold the gzipped files, ending in ``/``.
         download: whether missing files may be downloaded.
 
-    Raises DataNotFoundError where a file is missing and cannot be downloaded.
+    Raises DataNotFoundError where a file is missing and cannot be downloaded, and where the folder
+    of all data sets is missing: it may be misspelt, so that only the cache folder is created.
     """
+    root = folder.parent
+    if root != _cache_root() and not os.path.isdir(root):
+        raise DataNotFoundError(
+            f"there is no folder {root} to hold {folder.name}/: create it, or correct the argument "
+            f"root or the environment variable PORTANET_DATA that names it"
+        )
     found = _find(folder, checksums)
     missing = {name: checksums[name] for name in checksums if name not in found}
     if missing:
@@ -87,6 +99,7 @@ def _download(folder: Path, checksums: Mapping[str, str], mirrors: Sequence[str]
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel("WARNING")
+    new = [place for place in (folder, folder.parent) if not os.path.exists(place)]
     left = dict(checksums)
     reasons = []
     try:
@@ -102,4 +115,7 @@ def _download(folder: Path, checksums: Mapping[str, str], mirrors: Sequence[str]
                 reasons.append(f"\n{mirror}: {error}")
     finally:
         logger.setLevel(level)
+        for place in new:
+            with suppress(OSError):  # it holds what was downloaded, or was never made
+                place.rmdir()
     return "".join(reasons)

@@ -28,8 +28,10 @@ class Arrays(dict[str, Array]):
             )
         return new
 
-    def __delitem__(self, name: str) -> NoReturn:
-        raise TypeError("a layer's arrays cannot be deleted")
+    def _refuse(self, *args: Any) -> NoReturn:
+        raise TypeError("a layer's arrays are declared by it: none can be added or deleted")
+
+    __delitem__ = pop = popitem = clear = setdefault = _refuse
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Copy several arrays into place; none is written where one does not fit."""

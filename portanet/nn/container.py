@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from portanet.backend import Array
 from portanet.nn.context import Context, Gradients, Pullback, no_pullback
 from portanet.nn.layer import Layer
+from portanet.nn.tree import ParameterTree
 
 
 class Sequential(Layer):
@@ -33,6 +34,16 @@ class Sequential(Layer):
             self._plan.append((name, layer, trained))
             trained = trained or bool(layer.owners())
         self._names = self.gradient_names()
+
+    def add_child(self, name: str, layer: ParameterTree) -> None:
+        """Raise TypeError: what runs is decided when the container is made."""
+        if hasattr(self, "_names"):
+            self.fail(
+                "its layers are fixed; make a new one: "
+                f"Sequential({{**model.children, {name!r}: …}})",
+                TypeError,
+            )
+        super().add_child(name, layer)
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps the children's pullbacks."""

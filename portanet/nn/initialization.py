@@ -20,6 +20,17 @@ class Initialization(Protocol):
         """Return numbers of the given shape, or one for all of them."""
 
 
+def initialization(what: str, given: Any) -> Initialization | None:
+    """Return `given` as an initialisation: a number stands for `Constant`; None stays None."""
+    if isinstance(given, int | float):
+        return Constant(float(given))
+    if given is not None and (not callable(given) or isinstance(given, type)):
+        raise TypeError(
+            f"{what} must be a number or an initialization such as HeNormal(), got {given!r}"
+        )
+    return given
+
+
 def _uniform(key: Key, shape: Shape, bound: float) -> Any:
     return (key.uniform(shape) * 2.0 - 1.0) * bound
 

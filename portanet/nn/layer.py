@@ -4,11 +4,11 @@ from typing import Any
 
 from portanet.backend import Array, Backend, backend_of, dtype_name
 from portanet.nn.context import Context, Pullback
-from portanet.nn.tree import ParameterTree
+from portanet.nn.weights import Weights
 from portanet.random import Key, Shape, fresh_seed
 
 
-class Layer(ParameterTree):
+class Layer(Weights):
     """A differentiable function with named parameters.
 
     A layer implements one method, ``vjp(x, ctx) -> (y, pullback)``, with
@@ -21,7 +21,7 @@ class Layer(ParameterTree):
     `grads`, `params` by name, `state_dict`, `summary`, `to`.
     """
 
-    _last_call: tuple[Pullback, Shape] | None = None
+    _last_call: tuple[Pullback, Array] | None = None
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return the output and its pullback: the forward and the backward mathematics.
@@ -61,16 +61,20 @@ class Layer(ParameterTree):
         ctx = Context(training, rng=Key(fresh_seed() if seed is None else seed))
         y, pullback = self.vjp(x, ctx)
         ctx.apply_updates()
-        self._last_call = (pullback, tuple(y.shape))
+        self._last_call = (pullback, y)
         return y
 
     def backward(self, dy: Array) -> Array:
         """Return dx for the last `forward` and add the parameters' gradients into `grads`."""
         if self._last_call is None:
             self.fail("backward needs a forward of its own before it", RuntimeError)
-        pullback, shape = self._last_call
-        if tuple(dy.shape) != shape:
-            self.fail(f"expected dy of the output's shape {shape}, got {tuple(dy.shape)}")
+        pullback, y = self._last_call
+        backend_of(dy, y)
+        if dy.shape != y.shape or dy.dtype != y.dtype:
+            self.fail(
+                f"expected dy as the output, {dtype_name(y)} of shape {tuple(y.shape)}, "
+                f"got {dtype_name(dy)} of shape {tuple(dy.shape)}"
+            )
         self._last_call = None
         dx, grads = pullback(dy)
         owners = self.owners()

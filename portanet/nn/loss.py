@@ -63,12 +63,12 @@ class Loss(metaclass=Named):
         self._last_call = pullback
         return value
 
-    def backward(self, dvalue: float | Array = 1.0) -> Array:
+    def backward(self, dvalue: float = 1.0) -> Array:
         """Return the gradient of the last `forward` by the scores."""
         if self._last_call is None:
             self._fail("backward needs a forward before it", RuntimeError)
         pullback, self._last_call = self._last_call, None
-        return pullback(dvalue)
+        return pullback(float(dvalue))
 
     def _fail(self, message: str, error: type[Exception] = ValueError) -> NoReturn:
         raise error(f"{type(self).__name__}: {message}")
@@ -99,6 +99,8 @@ class Loss(metaclass=Named):
             normalizer = self.normalizer(target, sample_weight)
         if type(normalizer) not in (int, float):
             normalizer = xp.asarray(normalizer, dtype=scores.dtype, device=scores.device)
+            # Where all samples weigh 0, so do the loss and its gradient.
+            normalizer = xp.where(normalizer == 0, xp.ones_like(normalizer), normalizer)
         if sample_weight is not None:
             sample_weight = xp.astype(sample_weight, scores.dtype, copy=False)
         return sample_weight, normalizer

@@ -26,8 +26,13 @@ class Parameter:
     ) -> Array:
         """Return it drawn; `weight` and `bias` replace the initialisations of weighted sums."""
         override = (weight if len(self.shape) > 1 else bias) if self.fan_in else None
-        draw = override or self.init
-        values = draw(key, self.shape, self.fan_in, self.fan_out)
+        draw = self.init if override is None else override
+        try:
+            values = draw(key, self.shape, self.fan_in, self.fan_out)
+        except ZeroDivisionError:
+            raise ValueError(
+                f"{draw} needs the fans: add_parameter(…, fan_in=…, fan_out=…)"
+            ) from None
         return _filled(backend, self.shape, values, backend.dtype)
 
 

@@ -1,15 +1,15 @@
-"""Parameters and buffers by name, in a tree of layers: declared, drawn, moved, saved."""
+"""Parameters and buffers by name, in a tree of layers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NoReturn, Self
 
-from portanet.backend import Array, Backend, backend_of, dtype_name
+from portanet.backend import Array
 from portanet.checks import Named
 from portanet.nn.arrays import Arrays
 from portanet.nn.initialization import Initialization
 from portanet.nn.parameter import Buffer, Parameter
-from portanet.random import Key, Shape, fresh_seed
-from portanet.selection import get_backend, make_backend
+from portanet.random import Key, Shape
+from portanet.selection import get_backend
 
 
 class ParameterTree(metaclass=Named):
@@ -19,7 +19,7 @@ class ParameterTree(metaclass=Named):
     needed. Names are dotted: ``"fc1.weight"`` is the weight of the child ``"fc1"``.
     """
 
-    name: str  # dotted, within the network; "" for the network itself
+    _name: str  # dotted, within the network; "" for the network itself
     children: dict[str, Any]
     _parameters: dict[str, Parameter]
     _buffers: dict[str, Buffer]
@@ -30,7 +30,7 @@ class ParameterTree(metaclass=Named):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make the layer's bookkeeping, so that a subclass need not call ``super().__init__``."""
         layer = super().__new__(cls)
-        layer.name = ""
+        layer._name = ""
         layer.children = {}
         layer._parameters, layer._buffers = {}, {}
         layer._own_params, layer._own_buffers, layer._own_grads = Arrays(), Arrays(), {}
@@ -39,12 +39,22 @@ class ParameterTree(metaclass=Named):
     def add_parameter(
         self, name: str, shape: Shape, init: Initialization, fan_in: int = 0, fan_out: int = 0
     ) -> None:
-        """Declare a trained array; it is drawn by `initialize`, or when first needed."""
+        """Declare a trained array; it is drawn by `initialize`, or when first needed.
+
+        The fans are those of the weighted sums that it takes part in, such as a bias; without them
+        ``initialize(weight=…, bias=…)`` passes it over.
+        """
+        self._check_new(name)
         self._parameters[name] = Parameter(shape, init, fan_in, fan_out)
 
     def add_buffer(self, name: str, shape: Shape, fill: float, dtype: str | None = None) -> None:
         """Declare an array that is kept with the parameters but not trained."""
+        self._check_new(name)
         self._buffers[name] = Buffer(shape, fill, dtype)
+
+    def _check_new(self, name: str) -> None:
+        if name in (self._parameters | self._buffers):
+            self.fail(f"there is an array {name!r} already")
 
     def add_child(self, name: str, layer: "ParameterTree") -> None:
         """Make `layer` a part of this one; assigning it as an attribute does the same."""
@@ -52,19 +62,32 @@ class ParameterTree(metaclass=Named):
             raise TypeError(f"expected a layer for {name!r}, got {type(layer).__name__}")
         self.children[name] = layer
         for dotted, part in self.named_layers():
-            part.name = _join(self.name, dotted)
+            part._name = join(self._name, dotted)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, ParameterTree):
             self.add_child(name, value)
+        elif name in vars(self).get("_parameters", ()) or name in vars(self).get("_buffers", ()):
+            self.fail(f"{name!r} is an array of this layer: assign to params[{name!r}]", TypeError)
+        elif _holds_layers(value) and name != "children":
+            self.fail(
+                f"{name!r}: layers in a {type(value).__name__} would not be trained; "
+                "use a Sequential, or add_child for each",
+                TypeError,
+            )
         elif isinstance(vars(self).get(name), ParameterTree):  # something else takes its place
             del self.children[name]
         super().__setattr__(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        if isinstance(vars(self).get(name), ParameterTree):
+            del self.children[name]
+        super().__delattr__(name)
+
     @property
     def label(self) -> str:
         """The layer's class and its name in the network, for messages."""
-        return f"{type(self).__name__} {self.name!r}" if self.name else type(self).__name__
+        return f"{type(self).__name__} {self._name!r}" if self._name else type(self).__name__
 
     def fail(self, message: str, error: type[Exception] = ValueError) -> NoReturn:
         """Raise an error that names this layer."""
@@ -76,14 +99,14 @@ class ParameterTree(metaclass=Named):
     def own_params(self) -> Arrays:
         """The layer's trained arrays without its children's; drawn with seed 0 if need be."""
         if len(self._own_params) < len(self._parameters):
-            self._draw(Key(0))
+            self._draw(Key(0).child("init"), self._name)
         return self._own_params
 
     @property
     def own_buffers(self) -> Arrays:
         """The layer's arrays that are kept but not trained, without its children's."""
         if len(self._own_buffers) < len(self._buffers):
-            self._draw(Key(0))
+            self._draw(Key(0).child("init"), self._name)
         return self._own_buffers
 
     @property
@@ -99,7 +122,7 @@ class ParameterTree(metaclass=Named):
         if not self.children:
             return self.own_buffers
         return Arrays(
-            (_join(n, key), array)
+            (join(n, key), array)
             for n, layer in self.named_layers()
             for key, array in layer.own_buffers.items()
         )
@@ -129,14 +152,14 @@ class ParameterTree(metaclass=Named):
             seen.add(layer)
             yield name, layer
             for child_name, child in layer.children.items():
-                yield from walk(_join(name, child_name), child)
+                yield from walk(join(name, child_name), child)
 
         return walk("", self)
 
     def owners(self) -> dict[str, tuple["ParameterTree", str]]:
         """Map each parameter's dotted name to the layer that holds it and its name there."""
         return {
-            _join(n, key): (layer, key)
+            join(n, key): (layer, key)
             for n, layer in self.named_layers()
             for key in layer._parameters
         }
@@ -153,96 +176,28 @@ class ParameterTree(metaclass=Named):
             for child_name, child in self.children.items()
         }
 
-    # --- drawing, moving, saving ---------------------------------------------------------------
-
-    def initialize(
+    def _draw(
         self,
-        seed: int | None = 0,
-        *,
+        key: Key,
+        dotted: str,
         weight: Initialization | None = None,
         bias: Initialization | None = None,
-    ) -> Self:
-        """Draw all parameters anew, on the selected backend, and reset the buffers.
-
-        Each parameter is keyed by the seed and its dotted name, so the same network starts the same
-        everywhere; ``seed=None`` takes fresh entropy. `weight` and `bias` replace the layers' own
-        initialisations of weighted sums (linear, convolution); a normalisation's scale and shift
-        keep theirs. Returns the layer.
-        """
-        key = Key(fresh_seed() if seed is None else seed)
-        for _, layer in self.named_layers():
-            layer._draw(key, weight, bias)
-        return self
-
-    def _draw(
-        self, key: Key, weight: Initialization | None = None, bias: Initialization | None = None
     ) -> None:
         backend = get_backend()
         params = {}
         for n, p in self._parameters.items():
-            params[n] = p.draw(backend, key.child("init", _join(self.name, n)), weight, bias)
+            params[n] = p.draw(backend, key.child(join(dotted, n)), weight, bias)
         self._own_params.replace(params)
         self._own_buffers.replace({n: b.draw(backend) for n, b in self._buffers.items()})
 
-    def to(
-        self, backend: str | Backend | None = None, *, device: Any = None, dtype: str | None = None
-    ) -> Self:
-        """Move all arrays to a backend and floating dtype, in place; returns the layer.
 
-        Without `backend` only the dtype changes. Make the optimizer after moving: its state stays
-        where it is.
-        """
-        there = make_backend(backend, device=device) if isinstance(backend, str) else backend
-        for _, layer in self.named_layers():
-            for arrays in (layer.own_params, layer.own_buffers):
-                for n, array in arrays.items():
-                    here = backend_of(array)
-                    floating = dtype is not None and array.dtype in here.floats
-                    new = (there or here).asarray(array, dtype if floating else dtype_name(array))
-                    arrays.replace({n: new})
-        return self
-
-    def state_dict(self) -> dict[str, Array]:
-        """Return copies of all parameters and buffers under PyTorch's names for them.
-
-        A shared array stands there under each of its names.
-        """
-        return {n: _copy(arrays[key]) for n, (arrays, key) in self._state().items()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy parameters and buffers into place, from arrays of any library.
-
-        Raises ValueError that lists the missing, the unexpected and the misshapen names; nothing
-        is written then.
-        """
-        slots = self._state()
-        wrong = [f"missing {n!r}" for n in slots if n not in state]
-        wrong += [f"unexpected {n!r}" for n in state if n not in slots]
-        new = {}
-        for n in slots.keys() & state.keys():
-            arrays, key = slots[n]
-            try:
-                new[n] = arrays.fitting(key, state[n])
-            except (TypeError, ValueError) as error:
-                wrong.append(f"{n!r}: {error}")
-        if wrong:
-            self.fail("the state does not fit: " + "; ".join(wrong))
-        for n, values in new.items():
-            arrays, key = slots[n]
-            arrays[key][...] = values
-
-    def _state(self) -> dict[str, tuple[Arrays, str]]:
-        return {
-            _join(n, key): (arrays, key)
-            for n, layer in self.named_layers(shared=True)
-            for arrays in (layer.own_params, layer.own_buffers)
-            for key in arrays
-        }
-
-
-def _join(prefix: str, name: str) -> str:
+def join(prefix: str, name: str) -> str:
+    """Return a dotted name; either part may be empty."""
     return f"{prefix}.{name}" if prefix and name else prefix or name
 
 
-def _copy(array: Array) -> Array:
-    return backend_of(array).xp.asarray(array, copy=True)
+def _holds_layers(value: Any) -> bool:
+    parts = value.values() if isinstance(value, dict) else value
+    return isinstance(value, list | tuple | dict) and any(
+        isinstance(part, ParameterTree) for part in parts
+    )

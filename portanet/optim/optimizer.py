@@ -28,13 +28,19 @@ class Optimizer(metaclass=Named):
             raise TypeError(
                 f"{type(self).__name__} takes the model first, got {type(model).__name__}"
             )
-        self._owners = model.owners()
-        if not self._owners:
+        self.owners = model.owners()
+        if not self.owners:
             raise ValueError(f"{type(self).__name__}: the model has no parameters to train")
         self.initial: Mapping[str, Any] = dict(hyper)
         self.hyper: Hyper = dict(hyper)
         self.steps = 0
         self._state: dict[str, dict[str, Array]] = {}
+        self._bound: dict[str, Array] = {}  # the parameters that the state belongs to
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self).get("hyper", ()):
+            raise AttributeError(f"{type(self).__name__}: set optimizer.hyper[{name!r}] instead")
+        super().__setattr__(name, value)
 
     @staticmethod
     def update(p: Array, g: Array, state: dict[str, Array], step: int, hyper: Hyper) -> None:
@@ -52,7 +58,7 @@ class Optimizer(metaclass=Named):
         another dtype or backend than the parameter's; nothing has changed then. A gradient may be
         left out only by leaving the parameter out of training.
         """
-        params = {n: layer.own_params[key] for n, (layer, key) in self._owners.items()}
+        params = {n: layer.own_params[key] for n, (layer, key) in self.owners.items()}
         backends = self._check(params, grads)
         self.steps += 1
         for name, p in params.items():
@@ -78,7 +84,7 @@ class Optimizer(metaclass=Named):
                 raise TypeError(
                     f"{who}: expected {dtype_name(p)}, the parameter's dtype, got {dtype_name(g)}"
                 )
-            self._check_state(name, p)
+            self._check_bound(name, p)
         return backends
 
     def _slots_of(self, name: str, p: Array) -> dict[str, Array]:
@@ -86,17 +92,16 @@ class Optimizer(metaclass=Named):
         if state is None:
             xp = backend_of(p).xp
             state = self._state[name] = {slot: xp.zeros_like(p) for slot in self.slots}
+            self._bound[name] = p
         return state
 
-    def _check_state(self, name: str, p: Array) -> None:
-        """Raise an error where the parameter moved away from its state."""
-        for slot in self._state.get(name, {}).values():
-            if slot.dtype != p.dtype or backend_of(slot) is not backend_of(p):
-                raise BackendMismatchError(
-                    f"{type(self).__name__}: {name!r} moved to {backend_of(p)}, {dtype_name(p)}, "
-                    f"its state is still on {backend_of(slot)}, {dtype_name(slot)}: make the "
-                    "optimizer after model.to(…)"
-                )
+    def _check_bound(self, name: str, p: Array) -> None:
+        if self._bound.get(name, p) is not p:
+            raise BackendMismatchError(
+                f"{type(self).__name__}: {name!r} was moved or drawn anew after this optimizer's "
+                "first step, and its state belongs to the old one: make a new optimizer after "
+                "model.to(…) or model.initialize(…)"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps, the hyperparameters and copies of the state's arrays.
@@ -118,7 +123,7 @@ class Optimizer(metaclass=Named):
         new: dict[str, dict[str, Array]] = {}
         arrays = dict(state["arrays"])
         if arrays:  # an optimizer that has not stepped yet has none
-            for name, (layer, key) in self._owners.items():
+            for name, (layer, key) in self.owners.items():
                 p = layer.own_params[key]
                 new[name] = {}
                 for slot in self.slots:
@@ -133,6 +138,7 @@ class Optimizer(metaclass=Named):
         if arrays or state["hyper"].keys() != self.hyper.keys():
             unknown = sorted(arrays) + sorted(state["hyper"].keys() ^ self.hyper.keys())
             raise ValueError(f"{type(self).__name__}: the state is another optimizer's: {unknown}")
+        self._bound = {n: layer.own_params[key] for n, (layer, key) in self.owners.items()}
         self._state, self.steps = new, integer("steps", state["steps"], least=0)
         self.hyper = dict(state["hyper"])
 

@@ -22,8 +22,8 @@ class Schedule(metaclass=Named):
     def __call__(self, count: int, initial: Any) -> dict[str, Any]:
         """Return the hyperparameters that change, from those the optimizer began with."""
 
-    def spanning(self, first: int, steps: int) -> Self:
-        """Return the schedule for a run of `steps` steps that follow the step `first`.
+    def spanning(self, first: int, steps: int | None) -> Self:
+        """Return the schedule for a run of `steps` steps (None: not known) after the step `first`.
 
         Only a schedule that must know its run's length differs.
         """
@@ -78,6 +78,7 @@ class OneCycleLR(Schedule):
         max_momentum: the highest momentum, at both ends.
         div_factor: max_lr over the first rate.
         final_div_factor: the first rate over the last.
+        first: the step at which the cycle begins; a Trainer sets it.
 
     Source: Smith and Topin, "Super-convergence", 2018.
     """
@@ -110,11 +111,17 @@ class OneCycleLR(Schedule):
                 f"anneal_strategy must be 'cos' or 'linear', got {self.anneal_strategy!r}"
             )
 
-    def spanning(self, first: int, steps: int) -> Self:
+    def spanning(self, first: int, steps: int | None) -> Self:
         """Return the cycle over the run where no `total_steps` was given.
 
         Raises ValueError where the run goes on after the cycle's end.
         """
+        if steps is None:
+            if self.total_steps is None:
+                raise ValueError(
+                    "OneCycleLR: the data does not say its length, so give total_steps"
+                )
+            return self
         if self.total_steps is None:
             return replace(self, total_steps=steps, first=first)
         if first + steps > self.first + self.total_steps:

@@ -38,7 +38,8 @@ class EarlyStopping(Callback):
         monitor: what is watched: ``"val_loss"``, ``"val_accuracy"``, …
         patience: after how many epochs without improvement the run ends (0 is as 1).
         min_delta: by how much a value must be better to count as an improvement.
-        mode: ``"min"`` or ``"max"``; ``"auto"`` takes the smaller as better for a loss or an error.
+        mode: ``"min"`` or ``"max"``: which value is the better; ``"auto"`` knows it of losses,
+            errors and accuracies.
         restore_best_weights: whether the model is set back to the best epoch's parameters.
     """
 
@@ -57,17 +58,17 @@ class EarlyStopping(Callback):
         self.restore_best_weights = restore_best_weights
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
-        """Forget earlier runs."""
+        """Forget earlier runs; raise ValueError where the quantity will not be there."""
+        if self.monitor not in trainer.quantities:
+            raise ValueError(
+                f"EarlyStopping watches {self.monitor!r}, but there are "
+                f"{', '.join(trainer.quantities)}; a val_… quantity needs validation_data"
+            )
         self.best, self.waited = float("-inf"), 0
         self.best_weights: dict[str, Array] | None = None
 
     def on_epoch_end(self, trainer: "Trainer", epoch: int, logs: dict[str, float]) -> None:
         """Compare with the best epoch so far."""
-        if self.monitor not in logs:
-            raise ValueError(
-                f"EarlyStopping watches {self.monitor!r}, but there are {', '.join(logs)}; "
-                "a val_… quantity needs validation_data"
-            )
         value = self.sign * logs[self.monitor]
         if value > self.best + self.min_delta:
             self.best, self.waited = value, 0
@@ -89,5 +90,7 @@ def sign_of(monitor: str, mode: str = "auto") -> float:
     if mode not in ("auto", "min", "max"):
         raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
     if mode == "auto":
-        mode = "min" if "loss" in monitor or "error" in monitor else "max"
+        if not any(word in monitor for word in ("loss", "error", "acc")):
+            raise ValueError(f"say with mode='min' or 'max' which {monitor!r} is the better")
+        mode = "max" if "acc" in monitor else "min"
     return 1.0 if mode == "max" else -1.0

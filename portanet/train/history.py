@@ -1,6 +1,5 @@
 """What a training run recorded, and its picture."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ class History:
     """
 
     def __init__(self) -> None:
-        self.epochs: defaultdict[str, list[float]] = defaultdict(list)
+        self.epochs: dict[str, list[float]] = {}
         self.steps: dict[str, list[float]] = {"loss": [], "lr": []}
         self.interrupted = False
 
@@ -47,7 +46,7 @@ class History:
         """Record an epoch; a quantity that earlier epochs lacked is NaN there."""
         done = len(self)
         for quantity, value in logs.items():
-            column = self.epochs[quantity]
+            column = self.epochs.setdefault(quantity, [])
             column.extend([float("nan")] * (done - len(column)))
             column.append(value)
         for column in self.epochs.values():

@@ -40,7 +40,8 @@ class Source:
         loss: Loss,
         backend: Backend,
         *,
-        batch_size: int,
+        batch_size: int | None = None,
+        default_size: int = 32,
         shuffle: bool = False,
         replacement: bool = False,
         seed: int = 0,
@@ -51,12 +52,17 @@ class Source:
         self._shape: tuple[int, ...] | None = None
         self._class_weight, self._class_array = class_weight, None
         self._data: DataLoader | Iterable[Any]
+        self._ready = False  # whether batches come as the model takes them
         if _is_arrays(data):
-            arrays = data if sample_weight is None else (*data[:2], sample_weight)
+            if sample_weight is not None and len(data) == 3:
+                raise ValueError("the data holds weights already: (x, y, weight), or sample_weight")
+            arrays = data if sample_weight is None else (*data, sample_weight)
             arrays = tuple(a if _is_mapped(a) else self._bring(a) for a in arrays)
-            data = DataLoader(
-                arrays, batch_size, shuffle=shuffle, replacement=replacement, seed=seed
-            )
+            size = default_size if batch_size is None else batch_size
+            data = DataLoader(arrays, size, shuffle=shuffle, replacement=replacement, seed=seed)
+            self._ready = not any(map(_is_mapped, arrays))
+        elif batch_size is not None:
+            raise ValueError("batch_size goes with arrays; a loader or an iterable has its own")
         elif sample_weight is not None:
             raise ValueError(
                 "sample_weight goes with arrays; a loader or an iterable yields (x, y, weight)"
@@ -77,15 +83,20 @@ class Source:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch, counted from 0."""
         data = self._data
-        for parts in data.batches(epoch) if isinstance(data, DataLoader) else data:
+        batches = data.batches(epoch) if isinstance(data, DataLoader) else data
+        for number, parts in enumerate(batches):
             x, y, weight = map(self._as_array, _parts(parts))
             if not self._checked and all(_in_main_memory(a) for a in (x, y)):
-                self._check(x, y, weight)
+                try:
+                    self._check(x, y, weight)
+                except ValueError as error:
+                    raise ValueError(f"batch {number} of epoch {epoch}: {error}") from error
             yield self._batch(x, y, weight)
 
     def _batch(self, x: Array, y: Array, weight: Array | None) -> Batch:
-        x, y = self._bring(x), self._bring(y)
-        weight = None if weight is None else self._backend.asarray(weight, self._backend.dtype)
+        if not self._ready:
+            x, y = self._bring(x), self._bring(y)
+            weight = None if weight is None else self._backend.asarray(weight, self._backend.dtype)
         if self._class_weight is not None:
             by_class = self._backend.xp.take(self._weights(x, y), y, axis=0)
             weight = by_class if weight is None else weight * by_class
@@ -110,14 +121,14 @@ class Source:
         self._loss.check(self._scores_shape(x), y)
 
     def _scores_shape(self, x: Any) -> tuple[int, ...]:
-        """Return the shape of the model's output for one sample, by running it once."""
+        """Return the shape of the model's output, by running it once on two samples."""
         if self._shape is None:
-            one = self._bring(x[:1, ...])
-            scores = self._model.vjp(one, Context(needs_pullback=False))[0]
+            few = self._bring(x[:2, ...])  # one would not do for every normalisation
+            scores = self._model.vjp(few, Context(needs_pullback=False))[0]
             self._shape = tuple(scores.shape)
-            if self._shape[:1] != (1,):
+            if self._shape[:1] != tuple(few.shape[:1]):
                 raise ValueError(
-                    f"the model turns one sample of shape {tuple(one.shape)} into scores of shape "
+                    f"the model turns samples of shape {tuple(few.shape)} into scores of shape "
                     f"{self._shape}: the first axis must stay the batch"
                 )
         return self._shape
@@ -138,6 +149,9 @@ class Source:
             if tuple(array.shape) != (classes,):
                 got = tuple(array.shape)
                 raise ValueError(f"class_weight: expected {classes} weights, got shape {got}")
+            _check_finite("class_weight", array)
+            if not bool(self._backend.xp.all(array >= 0)):
+                raise ValueError("class_weight must not be negative")
             self._class_array = array
         return self._class_array
 

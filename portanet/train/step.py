@@ -9,8 +9,13 @@ from portanet.nn.context import Context, Gradients
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
 from portanet.random import Key
-from portanet.train.metric import Metric
+from portanet.train.metric import Metric, total
 from portanet.train.source import Batch
+
+NO_BATCH = (
+    "the data gave no batch: it is empty, or an iterator, which can be used only once; "
+    "give a DataLoader, a list, or an object whose iteration begins anew"
+)
 
 
 class Sums:
@@ -48,11 +53,13 @@ class Sums:
     def means(self) -> dict[str, float]:
         """Return the loss over its normalizers, and the other sums over the samples."""
         rows = self.rows()
-        total = {name: sum(row[name] for row in rows) for name in rows[0]}
-        samples, normalizer = total.pop("samples"), total.pop("normalizer")
+        sums = {name: sum(row[name] for row in rows) for name in rows[0]}
+        samples, normalizer = sums.pop("samples"), sums.pop("normalizer")
+        if normalizer == 0:
+            raise ValueError("all samples weigh 0: there is no mean loss")
         loss = sum(row["loss"] * row["normalizer"] for row in rows) / normalizer
-        del total["loss"]
-        return {"loss": loss} | {name: value / samples for name, value in total.items()}
+        del sums["loss"]
+        return {"loss": loss} | {name: value / samples for name, value in sums.items()}
 
     def _read(self, values: list[Any]) -> list[float]:
         if isinstance(values[0], (int, float)):
@@ -66,7 +73,6 @@ def gradients(
     batches: Sequence[Batch],
     key: Key,
     metrics: Mapping[str, Metric],
-    xp: Any,
 ) -> tuple[Gradients, dict[str, float | Array]]:
     """Return the gradients of the mean loss over all samples of the batches, and their numbers.
 
@@ -74,20 +80,20 @@ def gradients(
     Buffers (running statistics) are updated batch by batch.
     """
     normalizer = sum(loss.normalizer(batch.y, batch.weight) for batch in batches)
-    total: Gradients = {}
+    summed: Gradients = {}
     numbers: dict[str, float | Array] = {"loss": 0.0} | dict.fromkeys(metrics, 0.0)
     for part, (x, y, weight) in enumerate(batches):
         ctx = Context(training=True, rng=key.child(part), needs_input_grad=False)
         scores, pullback = model.vjp(x, ctx)
         value, loss_pullback = loss.vjp(scores, y, weight, normalizer)
         _, grads = pullback(loss_pullback())
-        total = {n: total[n] + g for n, g in grads.items()} if total else grads
+        summed = {n: summed[n] + g for n, g in grads.items()} if summed else grads
         ctx.apply_updates()
         numbers["loss"] += value
         for name, metric in metrics.items():
-            numbers[name] += xp.sum(metric(scores, y))
+            numbers[name] += total(name, metric, scores, y)
     samples = sum(batch.x.shape[0] for batch in batches)
-    return total, numbers | {"normalizer": normalizer, "samples": samples}
+    return summed, numbers | {"normalizer": normalizer, "samples": samples}
 
 
 def evaluation(
@@ -98,16 +104,16 @@ def evaluation(
     backend: Backend,
 ) -> dict[str, float]:
     """Return the mean loss and metrics over all samples of the batches, in inference mode."""
-    xp, sums = backend.xp, Sums(backend)
+    sums = Sums(backend)
     ctx = Context(needs_input_grad=False, needs_pullback=False)
     for x, y, weight in batches:
         scores = model.vjp(x, ctx)[0]
         normalizer = loss.normalizer(y, weight)
-        numbers = {name: xp.sum(metric(scores, y)) for name, metric in metrics.items()}
+        numbers = {name: total(name, metric, scores, y) for name, metric in metrics.items()}
         value = loss.vjp(scores, y, weight, normalizer)[0]
         sums.add(loss=value, normalizer=normalizer, samples=x.shape[0], **numbers)
     if not sums.rows():
-        raise ValueError("the data to evaluate gave no batch")
+        raise ValueError(f"evaluation: {NO_BATCH}")
     return sums.means()
 
 

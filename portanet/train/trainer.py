@@ -4,24 +4,26 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from math import ceil, inf
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 from portanet.backend import Array, Backend, backend_of, dtype_name
-from portanet.checks import Named, integer
+from portanet.checks import Named, instance, integer, one_of_them
 from portanet.data.loader import DataLoader
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
 from portanet.optim.optimizer import Optimizer
 from portanet.optim.schedule import Schedule
-from portanet.random import Key
+from portanet.random import Key, fresh_seed
 from portanet.selection import get_backend
 from portanet.train.callback import Callback, sign_of
 from portanet.train.history import Best, History
 from portanet.train.interrupt import Interrupt
-from portanet.train.metric import Metric, named
+from portanet.train.metric import Metric, by_name, recorded
 from portanet.train.progress import Progress
 from portanet.train.source import ClassWeight, Source
-from portanet.train.step import Sums, evaluation, gradients, grouped
+from portanet.train.step import NO_BATCH, Sums, evaluation, gradients, grouped
+
+EVALUATION = 256  # samples in a batch where nothing is kept for a backward pass
 
 
 class Trainer(metaclass=Named):
@@ -35,8 +37,10 @@ class Trainer(metaclass=Named):
         metrics: what is reported beside the loss: ``"accuracy"``, or functions
             ``metric(scores, target) -> (N,)``; by default what suits the loss.
         callbacks: called around epochs and steps, in this order.
-        seed: of the order of samples and of dropout's masks.
+        seed: of the order of samples and of dropout's masks; None takes fresh entropy.
         monitor: by which quantity of the validation the best epoch is chosen.
+        mode: ``"min"`` or ``"max"``: which of its values is the best; ``"auto"`` knows it of
+            losses, errors and accuracies.
 
     Calling `fit` again continues the run. `history` holds all its numbers, `best` the best epoch's
     parameters where there was validation data; `restore_best` puts them into the model.
@@ -48,28 +52,27 @@ class Trainer(metaclass=Named):
         loss: Loss,
         optimizer: Optimizer,
         schedule: Schedule | None = None,
-        metrics: Sequence[str | Metric] | None = None,
+        metrics: str | Sequence[str | Metric] | None = None,
         callbacks: Iterable[Callback] = (),
-        seed: int = 0,
+        seed: int | None = 0,
         monitor: str = "val_loss",
+        mode: Literal["auto", "min", "max"] = "auto",
     ) -> None:
-        for what, value, kind in (
-            ("model", model, Layer),
-            ("loss", loss, Loss),
-            ("optimizer", optimizer, Optimizer),
-            ("schedule", schedule, Schedule | None),
-        ):
-            if not isinstance(value, kind):
-                raise TypeError(f"Trainer: {what} is a {type(value).__name__}: {value!r}")
-        self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
-        self.metrics = dict(map(named, loss.metrics if metrics is None else metrics))
-        self.callbacks = list(callbacks)
-        self.seed, self.monitor = seed, monitor
+        self.model, self.loss = instance("model", model, Layer), instance("loss", loss, Loss)
+        self.optimizer = instance("optimizer", optimizer, Optimizer)
+        self.schedule = None if schedule is None else instance("schedule", schedule, Schedule)
+        if optimizer.owners != model.owners():
+            raise ValueError("Trainer: the optimizer was made for another model")
+        self.metrics = by_name(loss.metrics if metrics is None else metrics)
+        self.callbacks = [instance("callbacks", callback, Callback) for callback in callbacks]
+        self.seed = fresh_seed() if seed is None else seed
+        self.monitor, self._sign = monitor, sign_of(monitor, mode)
         self.history = History()
         self.best: Best | None = None
         self.epoch = 0  # epochs begun
         self.step = 0  # updates done
         self.stop_training = False
+        self.quantities: tuple[str, ...] = ()  # what the run's epochs record
 
     @property
     def backend(self) -> Backend:
@@ -78,13 +81,14 @@ class Trainer(metaclass=Named):
         place = backend_of(*params) if params else get_backend()
         return type(place)(place.device, dtype_name(params[0]) if params else place.dtype)
 
+    @one_of_them
     def fit(
         self,
         data: Any,
         *,
         epochs: int | None = None,
         steps: int | None = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         shuffle: bool = True,
         validation_data: Any = None,
         class_weight: ClassWeight = None,
@@ -99,7 +103,7 @@ class Trainer(metaclass=Named):
             epochs: how often to go through the data; 1 where `steps` is not given either.
             steps: instead, how many updates to do; arrays are then sampled with replacement, and
                 an iterable begins again when it is exhausted.
-            batch_size: samples in a batch, where arrays are given.
+            batch_size: samples in a batch, where arrays are given; 32 by default.
             shuffle: whether each epoch takes the arrays' samples in a new order.
             validation_data: evaluated after each epoch, in the same forms as `data`.
             class_weight: weights by class index, a dict (others weigh 1) or an array (K,).
@@ -109,8 +113,8 @@ class Trainer(metaclass=Named):
 
         Ctrl-C ends the run after the current step; the history is then marked `interrupted`.
 
-        Raises ValueError or TypeError for data that does not fit the model or the loss, before
-        anything is trained.
+        Raises ValueError or TypeError for data that does not fit the model or the loss: for arrays
+        before anything is trained, for memory maps and iterables when the batch comes.
         """
         if epochs is not None and steps is not None:
             raise ValueError("fit takes epochs or steps, not both")
@@ -126,7 +130,8 @@ class Trainer(metaclass=Named):
         )
         validation = None
         if validation_data is not None:
-            validation = self._source(validation_data, batch_size=max(batch_size, 256))
+            validation = self._source(validation_data, default_size=EVALUATION)
+        self.quantities = recorded(self.metrics, validation is not None, self.monitor)
         last_epoch, last_step = inf, inf
         planned: int | None = None  # updates, where their number is known beforehand
         if steps is None:
@@ -137,7 +142,7 @@ class Trainer(metaclass=Named):
             planned = integer("steps", steps)
             last_step = self.step + planned
         schedule = self.schedule
-        if schedule is not None and planned is not None:
+        if schedule is not None:
             schedule = schedule.spanning(self.step, planned)
 
         self.stop_training = self.history.interrupted = False
@@ -156,19 +161,20 @@ class Trainer(metaclass=Named):
         return self.history
 
     def evaluate(
-        self, data: Any, *, batch_size: int = 256, sample_weight: Array | None = None
+        self, data: Any, *, batch_size: int | None = None, sample_weight: Array | None = None
     ) -> dict[str, float]:
         """Return the mean loss and metrics over the data, in the forms that `fit` takes."""
-        source = self._source(data, batch_size=batch_size, sample_weight=sample_weight)
+        options = {"batch_size": batch_size, "default_size": EVALUATION}
+        source = self._source(data, sample_weight=sample_weight, **options)
         return evaluation(self.model, self.loss, source.batches(0), self.metrics, self.backend)
 
-    def predict(self, x: Any, *, batch_size: int = 256) -> Array:
+    def predict(self, x: Any, *, batch_size: int = EVALUATION) -> Array:
         """Return the model's scores for all samples of an array, in inference mode.
 
         The result is on the model's backend.
         """
         backend = self.backend
-        loader = DataLoader(x if hasattr(x, "shape") else backend.asarray(x), batch_size)
+        loader = DataLoader(x if hasattr(x, "device") else backend.asarray(x), batch_size)
         scores = [self.model(backend.asarray(part)) for (part,) in loader]
         return backend.xp.concat(scores, axis=0)
 
@@ -196,12 +202,12 @@ class Trainer(metaclass=Named):
         counts = (source.steps and ceil(source.steps / accumulate), steps)
         shown.begin(self.epoch, min((n for n in counts if n is not None), default=None))
         started = perf_counter()
-        xp, sums, rates = self.backend.xp, Sums(self.backend), []
+        sums, rates = Sums(self.backend), []
         for batches in islice(grouped(source.batches(self.epoch), accumulate), steps):
             if schedule is not None:
                 schedule.apply(self.optimizer, self.step if schedule.by == "step" else self.epoch)
             key = Key(self.seed).child("step", self.step)
-            grads, numbers = gradients(self.model, self.loss, batches, key, self.metrics, xp)
+            grads, numbers = gradients(self.model, self.loss, batches, key, self.metrics)
             self.optimizer.step(grads)
             self.step += 1
             sums.add(**numbers)
@@ -212,10 +218,7 @@ class Trainer(metaclass=Named):
                 break
         rows = sums.rows()
         if not rows:
-            raise ValueError(
-                "the data gave no batch in this epoch; an iterator can be used only once: "
-                "give a DataLoader, a list, or an object whose iteration begins anew"
-            )
+            raise ValueError(f"epoch {self.epoch + 1}: {NO_BATCH}")
         seconds = perf_counter() - started
         self.epoch += 1
         self.history.steps["loss"] += [row["loss"] for row in rows]
@@ -238,10 +241,8 @@ class Trainer(metaclass=Named):
         self._call("on_epoch_end", self.epoch - 1, logs)
 
     def _keep_best(self, logs: dict[str, float]) -> None:
-        if self.monitor not in logs:
-            raise ValueError(f"monitor {self.monitor!r} is none of {', '.join(logs)}")
-        sign, value = sign_of(self.monitor), logs[self.monitor]
-        if self.best is None or sign * value > sign * self.best.value:
+        value = logs[self.monitor]  # a NaN is never the best: it is above nothing
+        if self._sign * value > (-inf if self.best is None else self._sign * self.best.value):
             self.best = Best(self.epoch - 1, value, self.model.state_dict())
 
     def _call(self, event: str, *args: Any) -> None:

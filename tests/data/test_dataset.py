@@ -307,6 +307,19 @@ def test_missing_without_pooch(tmp_path, monkeypatch):
         load_mnist(tmp_path)
 
 
+@pytest.mark.parametrize("download", [True, False])
+def test_a_misspelt_root_is_not_created(download, tmp_path, monkeypatch):
+    wrong, file = tmp_path / "nonsense", tmp_path / "file"
+    file.touch()
+    for root in (wrong, wrong / "deeper", file):
+        with pytest.raises(DataNotFoundError, match=f"^there is no folder {re.escape(str(root))} "):
+            load_mnist(root, download=download)
+        monkeypatch.setenv("PORTANET_DATA", str(root))
+        with pytest.raises(DataNotFoundError, match="PORTANET_DATA"):
+            load_mnist(download=download)
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_pooch_is_imported_only_to_download():
     code = "import portanet.data.dataset, sys; sys.exit('pooch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -413,6 +426,26 @@ def test_download_without_a_server(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(DataNotFoundError, match=r"not downloaded: \nhttp://127\.0\.0\.1:9/: "):
         load_mnist(tmp_path)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mnist").mkdir()  # the user's own stays
+    with pytest.raises(DataNotFoundError):
+        load_mnist(tmp_path)
+    assert (tmp_path / "mnist").is_dir()
+
+
+def test_only_the_cache_folder_is_created(mirrors, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    monkeypatch.delenv("PORTANET_DATA", raising=False)
+    monkeypatch.setattr(files, "_user_cache", lambda: str(cache))
+    cache.mkdir()
+    pages = mirrors.pages.copy()
+    mirrors.pages.clear()
+    with pytest.raises(DataNotFoundError, match="not downloaded"):
+        load_mnist()
+    assert not list(cache.iterdir())
+    mirrors.pages.update(pages)
+    load_mnist()
+    assert len(list((cache / "portanet" / "mnist").iterdir())) == 4
 
 
 def test_download_into_a_file(mirrors, tmp_path):

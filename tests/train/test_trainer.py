@@ -146,7 +146,7 @@ def test_steps_of_an_iterable_begin_again():
 def test_a_used_up_generator_is_an_error():
     batches = ((X, Y) for _ in range(2))
     trainer = make()
-    with pytest.raises(ValueError, match="an iterator can be used only once"):
+    with pytest.raises(ValueError, match="an iterator, which can be used only once"):
         fit(trainer, batches, epochs=2)
     assert trainer.step == 2
 
@@ -359,14 +359,14 @@ def test_data_of_the_wrong_kind(data, message):
 
 def test_wrong_arguments_of_the_trainer():
     model = nn.Sequential(nn.Linear(4, 3))
-    with pytest.raises(TypeError, match="Trainer: loss is a str"):
+    with pytest.raises(TypeError, match="loss must be a Loss, got 'mse'"):
         pn.Trainer(model, "mse", optim.SGD(model))
     with pytest.raises(ValueError, match="unknown metric 'acuracy'"):
         pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model), metrics=["acuracy"])
     with pytest.raises(TypeError, match="did you mean 'schedule'"):
         pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model), scheduler=None)
     with pytest.raises(ValueError, match="monitor 'val_f1' is none of"):
-        fit(make(monitor="val_f1"), validation_data=(X, Y))
+        fit(make(monitor="val_f1", mode="max"), validation_data=(X, Y))
 
 
 def test_early_stopping():
@@ -391,3 +391,103 @@ def test_progress_prints_a_line_an_epoch(capsys):
     assert lines[1].startswith("epoch 2/2  loss 0.")
     assert "val_accuracy" in lines[1]
     assert "samples/s" in lines[1]
+
+
+def test_an_optimizer_of_another_model_is_refused():
+    model, other = nn.Sequential(nn.Linear(4, 3)), nn.Sequential(nn.Linear(4, 3))
+    with pytest.raises(ValueError, match="the optimizer was made for another model"):
+        pn.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(other))
+
+
+def named(name, function):
+    function.__name__ = name
+    return function
+
+
+@pytest.mark.parametrize("name", ["loss", "lr", "samples", "normalizer", "val_x", "accuracy"])
+def test_names_of_metrics_that_are_taken(name):
+    metric = named(name, lambda scores, target: scores[:, 0])
+    with pytest.raises(ValueError, match=f"the name '{name}' is taken"):
+        make(metrics=["accuracy", metric])
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [lambda s, y: s.mean(), lambda s, y: s, lambda s, y: abs(s[:, :1] - y)],
+    ids=["mean", "matrix", "broadcast"],
+)
+def test_a_metric_must_give_one_value_a_sample(metric):
+    with pytest.raises(ValueError, match="expected one value for each sample"):
+        fit(make(metrics=[named("mine", metric)]), batch_size=16)
+
+
+def test_the_best_epoch_by_an_own_metric_and_never_a_nan():
+    values = iter([float("nan"), 4.0, 2.0, 6.0])
+
+    class Falling(pn.Callback):
+        def on_epoch_begin(self, trainer, epoch):
+            self.value = next(values)
+
+    falling = Falling()
+    mine = named("mine", lambda s, y: s[:, 0] * 0 + falling.value)
+    with pytest.raises(ValueError, match="say with mode='min' or 'max'"):
+        make(metrics=[mine], monitor="val_mine")
+    trainer = make(metrics=[mine], monitor="val_mine", mode="min", callbacks=[falling])
+    fit(trainer, epochs=4, batch_size=60, validation_data=(X, Y))
+    assert (trainer.best.epoch, trainer.best.value) == (2, 2.0)
+
+
+def test_batches_without_weight_leave_the_model_alone():
+    weight = np.where(np.arange(60) < 16, 0.0, 1.0)
+    trainer = make()
+    history = fit(trainer, batch_size=16, sample_weight=weight, shuffle=False)
+    assert history.steps["loss"][0] == 0.0
+    assert np.isfinite(trainer.predict(X)).all()
+    with pytest.raises(ValueError, match="all samples weigh 0"):
+        trainer.evaluate((X, Y), sample_weight=np.zeros(60))
+    with pytest.raises(ValueError, match="class_weight must not be negative"):
+        fit(trainer, class_weight={0: -5.0})
+
+
+def test_arguments_that_would_be_ignored_or_are_misnamed():
+    trainer, loader = make(), DataLoader((X, Y), 16)
+    with pytest.raises(ValueError, match="batch_size goes with arrays"):
+        fit(trainer, loader, batch_size=8)
+    with pytest.raises(ValueError, match="holds weights already"):
+        fit(trainer, (X, Y, np.ones(60)), sample_weight=np.ones(60))
+    with pytest.raises(TypeError, match=r"Trainer.fit has no option 'num_epochs'.*'epochs'"):
+        fit(trainer, num_epochs=3)
+    with pytest.raises(TypeError, match=r"such as the tuple \(x, y\)"):
+        trainer.fit(X, Y)
+    with pytest.raises(TypeError, match="callbacks must be a Callback"):
+        make(callbacks=[pn.EarlyStopping])
+    with pytest.raises(ValueError, match="give total_steps"):
+        fit(make(schedule=optim.OneCycleLR(0.1)), ((X, Y) for _ in range(3)))
+    assert trainer.step == 0
+    assert make(metrics="accuracy").metrics.keys() == {"accuracy"}
+
+
+def test_a_normalisation_without_running_statistics_can_be_trained():
+    trainer = make(layers=(nn.BatchNorm1d(8, track_running_stats=False),))
+    fit(trainer, epochs=2, batch_size=16)
+    assert trainer.step == 8
+
+
+def test_predict_takes_what_fit_takes():
+    trainer = make()
+    np.testing.assert_array_equal(trainer.predict(X.tolist()), trainer.predict(X))
+
+    class Frame:  # what a DataFrame shows
+        shape, dtype = X.shape, X.dtype
+
+        def __array__(self, dtype=None, copy=None):
+            return X
+
+    np.testing.assert_array_equal(trainer.predict(Frame()), trainer.predict(X))
+
+
+def test_what_is_wrong_with_a_batch_is_said_with_its_number():
+    bad = X.copy()
+    bad[20] = np.nan
+    with pytest.raises(ValueError, match=r"batch 1 of epoch 0: x contains.*first in sample 4"):
+        fit(make(), list(DataLoader((bad, Y), 16)))

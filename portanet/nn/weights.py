@@ -1,0 +1,102 @@
+"""What is done with all arrays of a tree of layers at once: drawn, moved, saved."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from portanet.backend import Array, Backend, backend_of, dtype_name
+from portanet.nn.arrays import Arrays
+from portanet.nn.initialization import Initialization, initialization
+from portanet.nn.tree import ParameterTree, join
+from portanet.random import Key, fresh_seed
+from portanet.selection import make_backend
+
+
+class Weights(ParameterTree):
+    """A tree of layers whose arrays can be drawn, moved, saved and loaded."""
+
+    def initialize(
+        self,
+        seed: int | None = 0,
+        *,
+        weight: Initialization | float | None = None,
+        bias: Initialization | float | None = None,
+    ) -> Self:
+        """Draw all parameters anew, on the selected backend, and reset the buffers.
+
+        Each parameter is keyed by the seed and its dotted name, so the same network starts the same
+        everywhere; ``seed=None`` takes fresh entropy. `weight` and `bias` replace the layers' own
+        initialisations of weighted sums (linear, convolution); a normalisation's scale and shift
+        keep theirs; a number stands for `Constant`. Returns the layer.
+
+        An optimizer made before is of no use after: make a new one.
+        """
+        key = Key(fresh_seed() if seed is None else seed).child("init")
+        weight, bias = initialization("weight", weight), initialization("bias", bias)
+        for n, layer in self.named_layers():
+            layer._draw(key, join(self._name, n), weight, bias)
+        return self
+
+    def to(
+        self, backend: str | Backend | None = None, *, device: Any = None, dtype: str | None = None
+    ) -> Self:
+        """Move all arrays to a backend and floating dtype, in place; returns the layer.
+
+        Without `backend` only the dtype changes. Make the optimizer after moving: its state stays
+        where it is.
+        """
+        if dtype not in (None, "float32", "float64"):
+            raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+        there = backend
+        if device is not None and not isinstance(there, str):
+            there = (there or backend_of(*self.params.values())).name
+        if isinstance(there, str):
+            there = make_backend(there, device=device)
+        for _, layer in self.named_layers():
+            for arrays in (layer.own_params, layer.own_buffers):
+                for n, array in arrays.items():
+                    here = backend_of(array)
+                    floating = dtype is not None and array.dtype in here.floats
+                    new = (there or here).asarray(array, dtype if floating else dtype_name(array))
+                    arrays.replace({n: new})
+        return self
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of all parameters and buffers under PyTorch's names for them.
+
+        A shared array stands there under each of its names.
+        """
+        return {n: _copy(arrays[key]) for n, (arrays, key) in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copy parameters and buffers into place, from arrays of any library.
+
+        Raises ValueError that lists the missing, the unexpected and the misshapen names; nothing
+        is written then.
+        """
+        slots = self._state()
+        wrong = [f"missing {n!r}" for n in slots if n not in state]
+        wrong += [f"unexpected {n!r}" for n in state if n not in slots]
+        new = {}
+        for n in slots.keys() & state.keys():
+            arrays, key = slots[n]
+            try:
+                new[n] = arrays.fitting(key, state[n])
+            except (TypeError, ValueError) as error:
+                wrong.append(f"{n!r}: {error}")
+        if wrong:
+            self.fail("the state does not fit: " + "; ".join(wrong))
+        for n, values in new.items():
+            arrays, key = slots[n]
+            arrays[key][...] = values
+
+    def _state(self) -> dict[str, tuple[Arrays, str]]:
+        return {
+            join(n, key): (arrays, key)
+            for n, layer in self.named_layers(shared=True)
+            for arrays in (layer.own_params, layer.own_buffers)
+            for key in arrays
+        }
+
+
+def _copy(array: Array) -> Array:
+    return backend_of(array).xp.asarray(array, copy=True)
