@@ -250,10 +250,19 @@ class StopAt(pn.Callback):
             self.how(trainer)
 
 
+@pytest.fixture
+def pythons_handler():
+    """Python's own handler of Ctrl-C, which a shell takes from what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press(trainer):
     signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("pythons_handler")
 def test_ctrl_c_ends_after_the_step_and_marks_the_history(capsys):
     handler = signal.getsignal(signal.SIGINT)
     trainer = make(callbacks=[StopAt(6, press)])
@@ -267,6 +276,7 @@ def test_ctrl_c_ends_after_the_step_and_marks_the_history(capsys):
     assert not fit(trainer, batch_size=16).interrupted
 
 
+@pytest.mark.usefixtures("pythons_handler")
 def test_a_second_ctrl_c_raises_and_the_handler_is_put_back():
     def twice(trainer):
         press(trainer)
