@@ -4,6 +4,8 @@ The fixture `place` gives one after another, on each device and with read-only i
 gives each array library once, for tests in which these do not matter.
 """
 
+import signal
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -111,3 +113,11 @@ def _fresh_selection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin each test without a selected backend, and forget what it selects."""
     monkeypatch.setattr("portanet.selection._process", None)
     monkeypatch.delenv("PORTANET_BACKEND", raising=False)
+
+
+@pytest.fixture
+def pythons_handler() -> Iterator[None]:
+    """Python's own handler of Ctrl-C, which a shell takes from what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -223,6 +223,7 @@ def test_a_plot_without_matplotlib(mnist_cnn, tmp_path, monkeypatch, capsys):
     assert 'pip install "portanet[plot]"' in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.usefixtures("pythons_handler")
 def test_interrupted_in_the_first_epoch(mnist_cnn, tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     loss = nn.CrossEntropyLoss.vjp

@@ -250,14 +250,6 @@ class StopAt(pn.Callback):
             self.how(trainer)
 
 
-@pytest.fixture
-def pythons_handler():
-    """Python's own handler of Ctrl-C, which a shell takes from what it runs in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def press(trainer):
     signal.raise_signal(signal.SIGINT)
 
