@@ -20,6 +20,7 @@ def portanet(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, St
     """The library as a Trainer runs it."""
     import portanet as pn
     from portanet import data, nn, optim
+    from portanet.train.parallel import Team
     from portanet.train.source import Batch
     from portanet.train.step import gradients
 
@@ -39,11 +40,11 @@ def portanet(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, St
     if workload.optimizer != "adam":
         optimizer = optim.SGD(model, lr=lr, momentum=0.9 * (workload.optimizer == "momentum"))
     loader = data.DataLoader((backend.asarray(x), backend.asarray(y)), workload.batch)
-    key = pn.Key(0)
+    key, team = pn.Key(0), Team(backend, model)
 
     def step(indices: Any) -> Any:
         batch = Batch(*loader.gather(indices), None)
-        grads, numbers = gradients(model, loss, [batch], key, {})
+        grads, numbers = gradients(model, loss, [batch], key, {}, team)
         optimizer.step(grads)
         return numbers["loss"]
 

@@ -6,7 +6,7 @@ the generic version stays the oracle of its tests.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from math import prod
 from typing import Any, ClassVar
 
@@ -38,6 +38,7 @@ class Backend:
     install: ClassVar[str]  # the command that installs it
     # Where an array says its device with something hashable: a library's devices may not be.
     device_key: ClassVar[str] = "device"
+    threads = 1  # how many of portanet's own threads may compute at once
 
     def __init__(self, device: Any = None, dtype: str = "float32") -> None:
         reason = self.unavailable()
@@ -118,7 +119,8 @@ class Backend:
         # foreign byte orders; it copies no more than this one.
         if here and not isinstance(x, (np.ndarray, np.generic)):
             if not self.xp.isdtype(x.dtype, ("bool", "integral", "real floating")):
-                raise TypeError(_not_real(x, dtype_name(x)))
+                kind = type(x).__name__
+                raise TypeError(f"expected real numbers, got {kind} of dtype {dtype_name(x)}")
             if dtype is None and self.xp.isdtype(x.dtype, "real floating"):
                 dtype = self.dtype
             return x if dtype is None else self.xp.astype(x, getattr(self.xp, dtype), copy=False)
@@ -126,7 +128,7 @@ class Backend:
             raise ValueError("expected numbers, got masked ones; x.filled(…) gives them a value")
         host = _from_anything(x) if source is None else source.to_numpy(x)
         if host.dtype.kind not in _REAL:
-            raise TypeError(_not_real(x, host.dtype))
+            raise TypeError(f"expected real numbers, got {type(x).__name__} of dtype {host.dtype}")
         if dtype is None and host.dtype.kind == "f":
             dtype = self.dtype
         # Converting before the transfer moves fewer bytes; files may hold the other byte order.
@@ -147,22 +149,33 @@ class Backend:
 
         return np.from_dlpack(x, device="cpu")
 
-    def random(self, key: Key, shape: Shape, dtype: str) -> Array:
-        """Return numbers uniform in [0, 1): always the same ones for the same key.
+    def random(self, key: Key, shape: Shape, dtype: str, first: int = 0) -> Array:
+        """Return numbers uniform in [0, 1) for samples (N, F), the first of which is `first`.
 
-        The generic version draws them on the host, so that masks agree between backends.
+        A sample's depend on the key and its index alone, so a part of a batch draws what the whole
+        would. The generic version draws on the host: masks then agree between backends.
         """
-        return self.from_numpy(key.uniform(shape, dtype))
+        return self.from_numpy(key.samples(shape, dtype, first))
 
     def make_current(self) -> None:
         """Make this device the calling thread's own, for a library that has such a notion.
 
-        `set_backend` and `use_backend` do it where they are called; another thread that computes
-        on a device which is not the library's default calls ``get_backend().make_current()``.
+        `set_backend` and `use_backend` call it; another thread does so for itself.
         """
 
     def synchronize(self) -> None:
         """Wait until the device has done all that was asked of it."""
+
+    def part_size(self, shape: Shape) -> int | None:
+        """Return how many samples of a batch of this shape to work on at once; None: all.
+
+        It must not depend on the number of threads: the rounding of sums depends on it.
+        """
+        return None
+
+    def one_thread_each(self) -> AbstractContextManager[Any]:
+        """Hold the library to one thread a call, within a block in which portanet has several."""
+        return nullcontext()
 
     def prepare_training(self) -> None:
         """Make what speeds up training and would be rude at import; a Trainer calls it."""
@@ -184,10 +197,7 @@ class Backend:
         """Add ``values[i]`` to ``x[indices[i]]`` in place, for every i, and return `x`.
 
         `x` is (V, …), `indices` integers (N,) in [0, V), `values` (N, …) in x's dtype. Indices may
-        repeat: their values are summed. One out of range is the caller's mistake, and checking it
-        would wait for the device: NumPy and torch raise IndexError or RuntimeError (but NumPy
-        counts negative ones from the end), CuPy wraps it around, the generic version leaves it out.
-
+        repeat: their values are summed. They are not checked, for that would wait for the device.
         The standard has no assignment through integer arrays, so the generic version is a product
         with one-hot rows: it takes O(N·V) and needs finite values.
         """
@@ -203,30 +213,25 @@ class Backend:
         return formula
 
 
-def backend_of(*arrays: Array) -> Backend:
+def backend_of(array: Array, *others: Array) -> Backend:
     """Return the backend where the arrays live, in its default dtype.
 
     Raises TypeError for what is not an array of a known library, and BackendMismatchError where
     two arrays live apart.
     """
-    first: Backend | None = None
-    for array in arrays:
-        here = place(array)
-        if here is None:
-            raise TypeError(
-                f"expected an array of one of {', '.join(sorted(known()))}, "
-                f"got {type(array).__name__}; portanet.asarray(…) makes one"
-            )
-        if first is None:
-            first = here
-        elif here is not first:
+    here = place(array)
+    for other in others:
+        if place(other) is not here:
             raise BackendMismatchError(
-                f"arrays of {first} and of {here} met in one call; move one: "
-                "portanet.asarray(…) moves data, model.to(…) a model"
+                f"arrays of {backend_of(array)} and of {backend_of(other)} met in one call; move "
+                "one: portanet.asarray(…) moves data, model.to(…) a model"
             )
-    if first is None:
-        raise TypeError("backend_of needs at least one array")
-    return first
+    if here is None:
+        raise TypeError(
+            f"expected an array of one of {', '.join(sorted(known()))}, "
+            f"got {type(array).__name__}; portanet.asarray(…) makes one"
+        )
+    return here
 
 
 def _from_anything(x: Any) -> Any:
@@ -236,10 +241,6 @@ def _from_anything(x: Any) -> Any:
         return np.asarray(x)
     except ValueError as error:
         raise ValueError(f"expected numbers in rows of equal length: {error}") from error
-
-
-def _not_real(x: Any, dtype: Any) -> str:
-    return f"expected real numbers, got {type(x).__name__} of dtype {dtype}"
 
 
 def dtype_name(array: Array) -> str:

@@ -37,14 +37,14 @@ class Key:
         plain = tuple(name if isinstance(name, str) else operator.index(name) for name in names)
         return Key(self.seed, self.path + plain)
 
-    def bits(self, n: int) -> Any:
-        """Return `n` random 64-bit words, uint64 of shape ``(n,)``."""
+    def bits(self, n: int, skip: int = 0) -> Any:
+        """Return `n` random 64-bit words, uint64 of shape ``(n,)``, after `skip` blocks of 4."""
         import hashlib
 
         from numpy.random import Philox
 
         digest = hashlib.blake2b(repr((self.seed, *self.path)).encode(), digest_size=16).digest()
-        return Philox(key=int.from_bytes(digest, "little")).random_raw(n)
+        return Philox(key=int.from_bytes(digest, "little"), counter=skip).random_raw(n)
 
     def uniform(self, shape: Shape, dtype: str = "float64") -> Any:
         """Return numbers uniform in [0, 1), with 53 random bits (24 in float32)."""
@@ -53,6 +53,20 @@ class Key:
             halves = self.bits((n + 1) // 2).astype("<u8", copy=False).view("<u4")[:n]
             return ((halves >> 8).astype("float32") * 2.0**-24).reshape(shape)
         return ((self.bits(n) >> 11) * 2.0**-53).reshape(shape)
+
+    def samples(self, shape: Shape, dtype: str, first: int = 0) -> Any:
+        """Return numbers uniform in [0, 1), (N, F): row n belongs to sample ``first + n``.
+
+        Each row begins at a Philox block of its own (4 words), so rows can be drawn by themselves.
+        """
+        n, f = shape
+        single = dtype == "float32"
+        blocks = -(-f // (8 if single else 4))
+        words = self.bits(4 * blocks * n, skip=blocks * first)
+        if single:
+            halves = words.astype("<u8", copy=False).view("<u4").reshape(n, 8 * blocks)[:, :f]
+            return (halves >> 8).astype("float32") * 2.0**-24
+        return (words.reshape(n, 4 * blocks)[:, :f] >> 11) * 2.0**-53
 
     def normal(self, shape: Shape) -> Any:
         """Return standard normal numbers, float64, by the Box-Muller transform (1958)."""

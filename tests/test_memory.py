@@ -24,12 +24,12 @@ def resident():
         return int(file.read().split()[1]) * 4096
 
 model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-                      nn.Linear(16 * 15 * 15, 10))
-x, y = np.zeros((256, 3, 32, 32), "float32"), np.arange(256) % 10
+                      nn.Linear(16 * 63 * 63, 10))
+x, y = np.zeros((64, 3, 128, 128), "float32"), np.arange(64) % 10
 trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model))
 assert memory.keep.cache_info().currsize == 0, "set before training"
 before = resident()
-trainer.fit((x, y), batch_size=256, progress=False)
+trainer.fit((x, y), batch_size=64, progress=False)
 trained = resident()
 pn.release_memory()
 released = resident()

@@ -211,3 +211,17 @@ def test_permutations_are_uniform() -> None:
     counts = np.array([orders.count(order) for order in sorted(set(orders))])
     assert counts.size == 6
     assert np.sum((counts - 1000) ** 2 / 1000) < 35  # χ², 5 degrees of freedom: p < 2e-6
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("features", [1, 4, 7, 8, 9, 33])
+def test_a_samples_numbers_do_not_depend_on_the_part_it_is_drawn_in(dtype, features):
+    key = Key(5, ("mask",))
+    whole = key.samples((11, features), dtype)
+    assert whole.shape == (11, features)
+    assert whole.dtype == dtype
+    assert len(np.unique(whole)) == whole.size
+    for first, stop in ((0, 4), (4, 5), (5, 11)):
+        part = key.samples((stop - first, features), dtype, first)
+        np.testing.assert_array_equal(part, whole[first:stop])
+    assert abs(key.samples((400, features), dtype).mean() - 0.5) < 5 / np.sqrt(12 * 400 * features)

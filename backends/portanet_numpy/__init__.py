@@ -1,5 +1,8 @@
 """NumPy on a CPU: the backend of portanet's base install."""
 
+import os
+from contextlib import AbstractContextManager
+from math import prod
 from typing import Any
 
 from portanet.backend import Backend
@@ -13,6 +16,10 @@ class NumpyBackend(Backend):
     name = "numpy"
     library = "numpy"
     install = "pip install numpy"
+
+    def __init__(self, device: Any = None, dtype: str = "float32") -> None:
+        super().__init__(device, dtype)
+        self.threads = _usable_cpus()
 
     @classmethod
     def load(cls) -> Any:
@@ -65,6 +72,22 @@ class NumpyBackend(Backend):
         columns[...] = view
         return columns.reshape(c * kh * kw, oh * ow * n)
 
+    def part_size(self, shape: tuple[int, ...]) -> int | None:
+        """Cut batches of images into parts whose arrays fit the cache: 16 to 64 samples.
+
+        Batches of vectors stay whole: their matrix products run on the BLAS's own threads.
+        """
+        if len(shape) != 4:
+            return None
+        fitting = 65536 // max(1, prod(shape[1:]))
+        return max(16, min(64, 1 << max(0, fitting.bit_length() - 1)))
+
+    def one_thread_each(self) -> AbstractContextManager[Any]:
+        """Hold the BLAS to one thread: its own would fight with portanet's."""
+        from threadpoolctl import threadpool_limits
+
+        return threadpool_limits(1, user_api="blas")  # type: ignore[no-any-return]
+
     def prepare_training(self) -> None:
         """Keep freed memory with the process: mapping it anew costs more than the arithmetic."""
         memory.keep()
@@ -77,3 +100,14 @@ class NumpyBackend(Backend):
         """Add rows in place, summing where an index repeats; see `Backend.index_add`."""
         self.xp.add.at(x, indices, values)
         return x
+
+
+def _usable_cpus() -> int:
+    """Return how many CPUs this process may use: PORTANET_THREADS, or those there are."""
+    if given := os.environ.get("PORTANET_THREADS"):
+        if not given.isdigit() or given == "0":
+            raise ValueError(f"PORTANET_THREADS must be a number of threads, got {given!r}")
+        return int(given)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

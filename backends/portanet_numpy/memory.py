@@ -12,7 +12,7 @@ import sys
 from functools import cache
 from typing import Any
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of malloc.h
 
 OPT_OUT = "PORTANET_KEEP_MEMORY"
 
@@ -27,7 +27,9 @@ def keep() -> bool:
     tuned = [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))]
     if tuned or os.environ.get(OPT_OUT) == "0" or (libc := _glibc()) is None:
         return False
-    return bool(libc.mallopt(M_MMAP_MAX, 0) and libc.mallopt(M_TRIM_THRESHOLD, -1))
+    # One arena for all threads: the others' heaps are mapped and unmapped whatever is set here.
+    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_ARENA_MAX, 1))
+    return all(libc.mallopt(what, value) for what, value in settings)
 
 
 def release() -> None:

@@ -29,11 +29,20 @@ class Context:
         key draws the same mask again.
     needs_input_grad: whether the pullback's dx will be used; False saves its computation.
     needs_pullback: False for inference: containers then keep nothing for a backward pass.
+    first_sample: the index of x's first sample in the whole batch, where x is a part of one.
     updates: new values of buffers, by (layer, name), such as running statistics. Whoever runs the
         step applies them with `apply_updates`, so that a forward pass changes nothing.
     """
 
-    __slots__ = ("_key", "_path", "needs_input_grad", "needs_pullback", "training", "updates")
+    __slots__ = (
+        "_key",
+        "_path",
+        "first_sample",
+        "needs_input_grad",
+        "needs_pullback",
+        "training",
+        "updates",
+    )
 
     def __init__(
         self,
@@ -41,8 +50,10 @@ class Context:
         rng: Key | None = None,
         needs_input_grad: bool = True,
         needs_pullback: bool = True,
+        first_sample: int = 0,
     ) -> None:
         self.training = training
+        self.first_sample = first_sample
         self.needs_input_grad = needs_input_grad
         self.needs_pullback = needs_pullback
         self.updates: dict[tuple[Layer, str], Array] = {}
@@ -58,6 +69,7 @@ class Context:
         """Return the context of a container's child: its own random numbers, the same updates."""
         child = type(self).__new__(type(self))
         child.training = self.training
+        child.first_sample = self.first_sample
         child.needs_input_grad = needs_input_grad
         child.needs_pullback = self.needs_pullback
         child.updates = self.updates

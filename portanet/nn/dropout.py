@@ -32,11 +32,13 @@ class Dropout(Layer):
         if ctx.rng is None:
             self.fail("training needs random numbers: Context(training=True, rng=Key(seed))")
         xp = backend.xp
-        # Drawn with the batch innermost in memory, which is the order of the layers' outputs.
-        drawn = backend.random(ctx.rng, (prod(x.shape[1:]), x.shape[0]), dtype_name(x))
+        shape = (x.shape[0], prod(x.shape[1:]))
+        drawn = backend.random(ctx.rng, shape, dtype_name(x), ctx.first_sample)
         scale = 1.0 / (1.0 - self.p) if self.p < 1.0 else 0.0
-        mask = xp.where(drawn < self.p, 0.0, xp.asarray(scale, dtype=x.dtype, device=x.device))
-        mask = xp.reshape(mask.T, x.shape)
+        # With the batch innermost in memory, which is the order of the layers' outputs.
+        columns = xp.empty(shape[::-1], dtype=x.dtype, device=x.device)
+        columns[...] = xp.astype(drawn >= self.p, x.dtype).T * scale
+        mask = xp.reshape(columns.T, x.shape)
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
             return (dy * mask if needs_input_grad else None), {}

@@ -11,6 +11,7 @@ from portanet.nn.layer import Layer
 
 
 class _BatchNorm(Layer):
+    couples_samples = True
     ndims: tuple[int, ...]
     shape: str
 

@@ -19,6 +19,9 @@ class ParameterTree(metaclass=Named):
     needed. Names are dotted: ``"fc1.weight"`` is the weight of the child ``"fc1"``.
     """
 
+    # Whether an output depends on the other samples of its batch, as in batch normalisation; such a
+    # network's batches are never cut into parts.
+    couples_samples = False
     _name: str  # dotted, within the network; "" for the network itself
     children: dict[str, Any]
     _parameters: dict[str, Parameter]

@@ -10,6 +10,7 @@ from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
 from portanet.random import Key
 from portanet.train.metric import Metric, total
+from portanet.train.parallel import Part, Team
 from portanet.train.source import Batch
 
 NO_BATCH = (
@@ -73,25 +74,32 @@ def gradients(
     batches: Sequence[Batch],
     key: Key,
     metrics: Mapping[str, Metric],
+    team: Team,
 ) -> tuple[Gradients, dict[str, float | Array]]:
     """Return the gradients of the mean loss over all samples of the batches, and their numbers.
 
-    The batches share one normalizer, so the sum of their gradients is the gradient of the whole.
-    Buffers (running statistics) are updated batch by batch.
+    The batches, and the parts that the team cuts them into, share one normalizer, so the sum of
+    their gradients is the gradient of the whole. It is taken in the parts' order. Buffers (running
+    statistics) are updated in that order, too.
     """
     normalizer = sum(loss.normalizer(batch.y, batch.weight) for batch in batches)
-    summed: Gradients = {}
-    numbers: dict[str, float | Array] = {"loss": 0.0} | dict.fromkeys(metrics, 0.0)
-    for part, (x, y, weight) in enumerate(batches):
-        ctx = Context(training=True, rng=key.child(part), needs_input_grad=False)
+    parts = [(k, part) for k, batch in enumerate(batches) for part in team.parts(batch)]
+
+    def run(item: tuple[int, Part]) -> tuple[Context, Gradients, dict[str, Array]]:
+        number, ((x, y, weight), first) = item
+        ctx = Context(True, key.child(number), needs_input_grad=False, first_sample=first)
         scores, pullback = model.vjp(x, ctx)
         value, loss_pullback = loss.vjp(scores, y, weight, normalizer)
         _, grads = pullback(loss_pullback())
-        summed = {n: summed[n] + g for n, g in grads.items()} if summed else grads
+        sums = {name: total(name, metric, scores, y) for name, metric in metrics.items()}
+        return ctx, grads, {"loss": value} | sums
+
+    (ctx, summed, numbers), *others = team.map(run, parts)
+    ctx.apply_updates()
+    for ctx, grads, values in others:
+        summed = {n: summed[n] + g for n, g in grads.items()}
+        numbers = {n: numbers[n] + value for n, value in values.items()}
         ctx.apply_updates()
-        numbers["loss"] += value
-        for name, metric in metrics.items():
-            numbers[name] += total(name, metric, scores, y)
     samples = sum(batch.x.shape[0] for batch in batches)
     return summed, numbers | {"normalizer": normalizer, "samples": samples}
 

@@ -14,11 +14,11 @@ from portanet.nn.loss import Loss
 from portanet.optim.optimizer import Optimizer
 from portanet.optim.schedule import Schedule
 from portanet.random import Key, fresh_seed
-from portanet.selection import get_backend
 from portanet.train.callback import Callback, sign_of
 from portanet.train.history import Best, History
 from portanet.train.interrupt import Interrupt
 from portanet.train.metric import Metric, by_name, recorded
+from portanet.train.parallel import Team
 from portanet.train.progress import Progress
 from portanet.train.source import ClassWeight, Source
 from portanet.train.step import NO_BATCH, Sums, evaluation, gradients, grouped
@@ -78,8 +78,8 @@ class Trainer(metaclass=Named):
     def backend(self) -> Backend:
         """Where the model's parameters live, with their dtype."""
         params = list(self.model.params.values())
-        place = backend_of(*params) if params else get_backend()
-        return type(place)(place.device, dtype_name(params[0]) if params else place.dtype)
+        place = backend_of(*params)  # an optimizer makes sure that there is one
+        return type(place)(place.device, dtype_name(params[0]))
 
     @one_of_them
     def fit(
@@ -149,10 +149,10 @@ class Trainer(metaclass=Named):
         self.backend.prepare_training()
         shown = Progress(epochs and self.epoch + epochs, progress)
         self._call("on_fit_begin")
-        with shown, Interrupt() as interrupt:
+        with shown, Team(self.backend, self.model) as team, Interrupt() as interrupt:
             while not self.stop_training and self.epoch < last_epoch and self.step < last_step:
                 left = None if last_step == inf else int(last_step - self.step)
-                logs = self._run_epoch(source, accumulate, schedule, left, interrupt, shown)
+                logs = self._run_epoch(source, accumulate, schedule, left, team, interrupt, shown)
                 if not interrupt.requested:
                     self._end_epoch(logs, validation, shown)
                 self.history.interrupted = interrupt.requested
@@ -194,20 +194,21 @@ class Trainer(metaclass=Named):
         accumulate: int,
         schedule: Schedule | None,
         steps: int | None,
+        team: Team,
         interrupt: Interrupt,
         shown: Progress,
     ) -> dict[str, float]:
         """Train for an epoch, or `steps` steps of it, and return its numbers."""
         self._call("on_epoch_begin", self.epoch)
-        counts = (source.steps and ceil(source.steps / accumulate), steps)
-        shown.begin(self.epoch, min((n for n in counts if n is not None), default=None))
+        lengths = [n for n in (source.steps and ceil(source.steps / accumulate), steps) if n]
+        shown.begin(self.epoch, min(lengths, default=None))
         started = perf_counter()
         sums, rates = Sums(self.backend), []
         for batches in islice(grouped(source.batches(self.epoch), accumulate), steps):
             if schedule is not None:
                 schedule.apply(self.optimizer, self.step if schedule.by == "step" else self.epoch)
             key = Key(self.seed).child("step", self.step)
-            grads, numbers = gradients(self.model, self.loss, batches, key, self.metrics)
+            grads, numbers = gradients(self.model, self.loss, batches, key, self.metrics, team)
             self.optimizer.step(grads)
             self.step += 1
             sums.add(**numbers)
@@ -223,9 +224,8 @@ class Trainer(metaclass=Named):
         self.epoch += 1
         self.history.steps["loss"] += [row["loss"] for row in rows]
         self.history.steps["lr"] += rates
-        samples = sum(row["samples"] for row in rows)
-        speed = {"seconds": seconds, "samples_per_second": samples / max(seconds, 1e-9)}
-        return sums.means() | {"lr": rates[-1]} | speed
+        speed = sum(row["samples"] for row in rows) / max(seconds, 1e-9)
+        return sums.means() | {"lr": rates[-1], "seconds": seconds, "samples_per_second": speed}
 
     def _end_epoch(
         self, logs: dict[str, float], validation: Source | None, shown: Progress

@@ -1,0 +1,92 @@
+"""Micro-batches on threads: a batch in parts, their results in a fixed order.
+
+How a batch is cut depends on its shape alone, never on the number of threads, and the parts'
+gradients are summed in the parts' order: so the result is the same to the last bit however many
+threads there are. Networks with a layer that couples the samples of a batch are not cut.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from contextvars import copy_context
+from typing import Any, NamedTuple, Self, TypeVar
+
+from portanet.backend import Array, Backend
+from portanet.nn.layer import Layer
+from portanet.train.source import Batch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Part(NamedTuple):
+    """Some samples of a batch, and the index of the first of them in it."""
+
+    batch: Batch
+    first: int
+
+
+class Team:
+    """The threads of a run; the caller's own is one of them. Use it in a ``with`` block.
+
+    Threads are started, and the library's own are held back, when there is first something to
+    share.
+    """
+
+    def __init__(self, backend: Backend, model: Layer) -> None:
+        self._backend = backend
+        self._whole = any(layer.couples_samples for _, layer in model.named_layers())
+        self._stack = ExitStack()
+        self._threads: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+        self._threads = None
+
+    def parts(self, batch: Batch) -> Iterator[Part]:
+        """Yield the batch in parts of the size that the backend works best with."""
+        samples = batch.x.shape[0]
+        size = None if self._whole else self._backend.part_size(tuple(batch.x.shape))
+        if size is None or size >= samples:
+            yield Part(batch, 0)
+            return
+        for start in range(0, samples, size):
+            x, y, weight = (_cut(array, start, start + size) for array in batch)
+            yield Part(Batch(x, y, weight), start)
+
+    def map(self, function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+        """Return the function's results for all items, in their order; items are shared out."""
+        count = min(self._backend.threads, len(items))
+        if len(items) == 1:
+            return [function(items[0])]
+        threads = self._start()
+
+        def share(k: int) -> list[Result]:
+            return [function(item) for item in items[k::count]]
+
+        others = [threads.submit(copy_context().run, share, k) for k in range(1, count)]
+        results: list[Any] = [None] * len(items)
+        try:
+            results[0::count] = share(0)
+        finally:  # nobody computes on when an error has ended the step
+            shares = [(k, other.exception() or other.result()) for k, other in enumerate(others, 1)]
+        for k, found in shares:
+            if isinstance(found, BaseException):
+                raise found
+            results[k::count] = found
+        return results
+
+    def _start(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            self._stack.enter_context(self._backend.one_thread_each())
+            self._threads = self._stack.enter_context(
+                ThreadPoolExecutor(max(1, self._backend.threads - 1), "portanet")
+            )
+        return self._threads
+
+
+def _cut(array: Array | None, start: int, stop: int) -> Array | None:
+    return None if array is None else array[start:stop, ...]

@@ -1,0 +1,89 @@
+"""Batches in parts on threads: the same bits whatever the number of threads, the same sums."""
+
+import numpy as np
+import pytest
+
+import portanet as pn
+from portanet import nn, optim
+from portanet.train.parallel import Team
+from portanet.train.source import Batch
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(200, 3, 20, 20)).astype("float32")
+Y = RNG.integers(0, 4, 200)
+
+
+def network(*extra):
+    return nn.Sequential(
+        *(nn.Conv2d(3, 6, 3), *extra, nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.3)),
+        *(nn.Flatten(), nn.Linear(6 * 9 * 9, 4)),
+    ).initialize(0)
+
+
+def run(monkeypatch, threads, part, *extra, **options):
+    backend = type(pn.set_backend("numpy"))
+    monkeypatch.setenv("PORTANET_THREADS", str(threads))
+    if part != "own":
+        monkeypatch.setattr(backend, "part_size", lambda self, shape: part)
+    model = network(*extra)
+    trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model, lr=0.01))
+    trainer.fit((X, Y), epochs=2, batch_size=72, progress=False, **options)
+    return trainer
+
+
+@pytest.mark.parametrize("part", ["own", 7])
+def test_the_number_of_threads_changes_no_bit(monkeypatch, part):
+    weight = RNG.uniform(0.1, 2.0, 200)
+    runs = [run(monkeypatch, n, part, sample_weight=weight) for n in (1, 2, 3, 16)]
+    for other in runs[1:]:
+        assert other.history.steps == runs[0].history.steps
+        for name, p in runs[0].model.params.items():
+            np.testing.assert_array_equal(other.model.params[name], p)
+
+
+def test_other_parts_agree_but_for_rounding(monkeypatch):
+    whole, parts = run(monkeypatch, 1, None), run(monkeypatch, 2, 10)
+    np.testing.assert_allclose(whole.history.steps["loss"], parts.history.steps["loss"], rtol=1e-4)
+    first = [run.history.steps["loss"][0] for run in (whole, parts)]
+    assert first[0] == pytest.approx(first[1], rel=1e-6)
+    assert whole.history["accuracy"][0] == pytest.approx(parts.history["accuracy"][0], abs=0.02)
+
+
+def test_a_network_with_batch_norm_is_not_cut(monkeypatch):
+    backend, model = pn.set_backend("numpy"), network(nn.BatchNorm2d(6))
+    batch = Batch(X, Y, None)
+    assert [part.first for part in Team(backend, model).parts(batch)] == [0]
+    firsts = [part.first for part in Team(backend, network()).parts(batch)]
+    assert firsts == [0, 32, 64, 96, 128, 160, 192]
+    several = run(monkeypatch, 2, 10, nn.BatchNorm2d(6))
+    one = run(monkeypatch, 1, None, nn.BatchNorm2d(6))
+    assert several.history.steps == one.history.steps
+
+
+def test_parts_cover_a_batch_with_its_weights():
+    parts = list(Team(pn.set_backend("numpy"), network()).parts(Batch(X, Y, Y * 1.0)))
+    np.testing.assert_array_equal(np.concatenate([part.batch.x for part in parts]), X)
+    np.testing.assert_array_equal(np.concatenate([part.batch.weight for part in parts]), Y)
+
+
+def test_an_error_in_a_part_comes_out_and_nothing_hangs(monkeypatch):
+    monkeypatch.setenv("PORTANET_THREADS", "2")
+    backend = pn.set_backend("numpy")
+
+    def fails(item):
+        if item == 3:
+            raise ZeroDivisionError(item)
+        return item
+
+    with Team(backend, network()) as team:
+        assert team.map(fails, [0, 1, 2]) == [0, 1, 2]
+        with pytest.raises(ZeroDivisionError):
+            team.map(fails, [0, 1, 2, 3])
+        with pytest.raises(ZeroDivisionError):
+            team.map(fails, [3, 1])
+
+
+def test_a_wrong_number_of_threads_is_said(monkeypatch):
+    monkeypatch.setenv("PORTANET_THREADS", "many")
+    with pytest.raises(ValueError, match="PORTANET_THREADS must be a number of threads"):
+        pn.set_backend("numpy")
