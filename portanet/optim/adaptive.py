@@ -49,7 +49,10 @@ class Adam(Optimizer):
         m += (1.0 - beta1) * g
         v *= beta2
         v += (1.0 - beta2) * g * g
-        denominator = backend_of(v).xp.sqrt(v)
-        denominator /= sqrt(1.0 - beta2**step)
-        denominator += hyper["eps"]
-        p -= (hyper["lr"] / (1.0 - beta1**step)) * m / denominator
+        # Both sides of the fraction times √(1 − β₂ᵗ): one pass less over the arrays.
+        correction = sqrt(1.0 - beta2**step)
+        change = backend_of(v).xp.sqrt(v)
+        change += hyper["eps"] * correction
+        change = m / change
+        change *= hyper["lr"] * correction / (1.0 - beta1**step)
+        p -= change
