@@ -2,7 +2,8 @@
 
 How a batch is cut depends on its shape alone, never on the number of threads, and the parts'
 gradients are summed in the parts' order: so the result is the same to the last bit however many
-threads there are. Networks with a layer that couples the samples of a batch are not cut.
+threads there are. Networks with a layer that couples the samples of a batch, or that keeps running
+statistics, are not cut.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,8 +35,11 @@ class Team:
     """
 
     def __init__(self, backend: Backend, model: Layer) -> None:
-        self._backend = backend
-        self._whole = any(layer.couples_samples for _, layer in model.named_layers())
+        self.backend = backend
+        # Running statistics follow one batch after the other, so such a network has one thread.
+        self._whole = any(
+            layer.couples_samples or layer.own_buffers for _, layer in model.named_layers()
+        )
         self._stack = ExitStack()
         self._threads: ThreadPoolExecutor | None = None
 
@@ -49,7 +53,7 @@ class Team:
     def parts(self, batch: Batch) -> Iterator[Part]:
         """Yield the batch in parts of the size that the backend works best with."""
         samples = batch.x.shape[0]
-        size = None if self._whole else self._backend.part_size(tuple(batch.x.shape))
+        size = None if self._whole else self.backend.part_size(tuple(batch.x.shape))
         if size is None or size >= samples:
             yield Part(batch, 0)
             return
@@ -59,9 +63,9 @@ class Team:
 
     def map(self, function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
         """Return the function's results for all items, in their order; items are shared out."""
-        count = min(self._backend.threads, len(items))
-        if len(items) == 1:
-            return [function(items[0])]
+        count = min(self.backend.threads, len(items))
+        if self._whole or len(items) == 1:
+            return [function(item) for item in items]
         threads = self._start()
 
         def share(k: int) -> list[Result]:
@@ -81,9 +85,9 @@ class Team:
 
     def _start(self) -> ThreadPoolExecutor:
         if self._threads is None:
-            self._stack.enter_context(self._backend.one_thread_each())
+            self._stack.enter_context(self.backend.one_thread_each())
             self._threads = self._stack.enter_context(
-                ThreadPoolExecutor(max(1, self._backend.threads - 1), "portanet")
+                ThreadPoolExecutor(max(1, self.backend.threads - 1), "portanet")
             )
         return self._threads
 

@@ -19,6 +19,9 @@ NO_BATCH = (
 )
 
 
+Numbers = dict[str, Array]
+
+
 class Sums:
     """Sums over samples that stay on the device until somebody reads them.
 
@@ -80,28 +83,23 @@ def gradients(
 
     The batches, and the parts that the team cuts them into, share one normalizer, so the sum of
     their gradients is the gradient of the whole. It is taken in the parts' order. Buffers (running
-    statistics) are updated in that order, too.
+    statistics) are updated batch by batch.
     """
     normalizer = sum(loss.normalizer(batch.y, batch.weight) for batch in batches)
     parts = [(k, part) for k, batch in enumerate(batches) for part in team.parts(batch)]
 
-    def run(item: tuple[int, Part]) -> tuple[Context, Gradients, dict[str, Array]]:
+    def run(item: tuple[int, Part]) -> tuple[Gradients, Numbers]:
         number, ((x, y, weight), first) = item
         ctx = Context(True, key.child(number), needs_input_grad=False, first_sample=first)
         scores, pullback = model.vjp(x, ctx)
         value, loss_pullback = loss.vjp(scores, y, weight, normalizer)
         _, grads = pullback(loss_pullback())
-        sums = {name: total(name, metric, scores, y) for name, metric in metrics.items()}
-        return ctx, grads, {"loss": value} | sums
-
-    (ctx, summed, numbers), *others = team.map(run, parts)
-    ctx.apply_updates()
-    for ctx, grads, values in others:
-        summed = {n: summed[n] + g for n, g in grads.items()}
-        numbers = {n: numbers[n] + value for n, value in values.items()}
         ctx.apply_updates()
+        return grads, {"loss": value} | _totals(metrics, scores, y)
+
+    grads, numbers = map(_sum, zip(*team.map(run, parts), strict=True))
     samples = sum(batch.x.shape[0] for batch in batches)
-    return summed, numbers | {"normalizer": normalizer, "samples": samples}
+    return grads, numbers | {"normalizer": normalizer, "samples": samples}
 
 
 def evaluation(
@@ -109,20 +107,37 @@ def evaluation(
     loss: Loss,
     batches: Iterable[Batch],
     metrics: Mapping[str, Metric],
-    backend: Backend,
+    team: Team,
 ) -> dict[str, float]:
     """Return the mean loss and metrics over all samples of the batches, in inference mode."""
-    sums = Sums(backend)
+    sums = Sums(team.backend)
     ctx = Context(needs_input_grad=False, needs_pullback=False)
-    for x, y, weight in batches:
-        scores = model.vjp(x, ctx)[0]
-        normalizer = loss.normalizer(y, weight)
-        numbers = {name: total(name, metric, scores, y) for name, metric in metrics.items()}
-        value = loss.vjp(scores, y, weight, normalizer)[0]
-        sums.add(loss=value, normalizer=normalizer, samples=x.shape[0], **numbers)
+    for batch in batches:
+        normalizer = loss.normalizer(batch.y, batch.weight)
+
+        def run(part: Part, normalizer: float | Array = normalizer) -> Numbers:
+            x, y, weight = part.batch
+            scores = model.vjp(x, ctx)[0]
+            value = loss.vjp(scores, y, weight, normalizer)[0]
+            return {"loss": value} | _totals(metrics, scores, y)
+
+        numbers = _sum(team.map(run, list(team.parts(batch))))
+        sums.add(**numbers, normalizer=normalizer, samples=batch.x.shape[0])
     if not sums.rows():
         raise ValueError(f"evaluation: {NO_BATCH}")
     return sums.means()
+
+
+def _totals(metrics: Mapping[str, Metric], scores: Array, target: Array) -> Numbers:
+    return {name: total(name, metric, scores, target) for name, metric in metrics.items()}
+
+
+def _sum(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
+    """Return the sum of dicts with the same names, in the order in which they come."""
+    first, *others = parts
+    for other in others:
+        first = {name: first[name] + value for name, value in other.items()}
+    return first
 
 
 def grouped(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:

@@ -154,7 +154,7 @@ class Trainer(metaclass=Named):
                 left = None if last_step == inf else int(last_step - self.step)
                 logs = self._run_epoch(source, accumulate, schedule, left, team, interrupt, shown)
                 if not interrupt.requested:
-                    self._end_epoch(logs, validation, shown)
+                    self._end_epoch(logs, validation, team, shown)
                 self.history.interrupted = interrupt.requested
                 self.stop_training = self.stop_training or interrupt.requested
         self._call("on_fit_end")
@@ -166,7 +166,8 @@ class Trainer(metaclass=Named):
         """Return the mean loss and metrics over the data, in the forms that `fit` takes."""
         options = {"batch_size": batch_size, "default_size": EVALUATION}
         source = self._source(data, sample_weight=sample_weight, **options)
-        return evaluation(self.model, self.loss, source.batches(0), self.metrics, self.backend)
+        with Team(self.backend, self.model) as team:
+            return evaluation(self.model, self.loss, source.batches(0), self.metrics, team)
 
     def predict(self, x: Any, *, batch_size: int = EVALUATION) -> Array:
         """Return the model's scores for all samples of an array, in inference mode.
@@ -228,12 +229,11 @@ class Trainer(metaclass=Named):
         return sums.means() | {"lr": rates[-1], "seconds": seconds, "samples_per_second": speed}
 
     def _end_epoch(
-        self, logs: dict[str, float], validation: Source | None, shown: Progress
+        self, logs: dict[str, float], validation: Source | None, team: Team, shown: Progress
     ) -> None:
         """Validate, record, and tell the callbacks."""
         if validation is not None:
-            batches = validation.batches(0)
-            found = evaluation(self.model, self.loss, batches, self.metrics, self.backend)
+            found = evaluation(self.model, self.loss, validation.batches(0), self.metrics, team)
             logs |= {f"val_{name}": value for name, value in found.items()}
             self._keep_best(logs)
         self.history.append(logs)

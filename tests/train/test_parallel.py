@@ -87,3 +87,25 @@ def test_a_wrong_number_of_threads_is_said(monkeypatch):
     monkeypatch.setenv("PORTANET_THREADS", "many")
     with pytest.raises(ValueError, match="PORTANET_THREADS must be a number of threads"):
         pn.set_backend("numpy")
+
+
+def test_running_statistics_follow_accumulated_batches_one_by_one(monkeypatch):
+    def statistics(**options):
+        model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(1200), nn.Linear(1200, 4))
+        trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model, lr=0.0))
+        trainer.fit((X, Y), progress=False, **options)
+        return model.buffers
+
+    monkeypatch.setenv("PORTANET_THREADS", "3")
+    single, accumulated = statistics(batch_size=50), statistics(batch_size=50, accumulate=4)
+    assert int(accumulated["1.num_batches_tracked"]) == 4
+    for name, array in single.items():
+        np.testing.assert_allclose(accumulated[name], array, rtol=1e-5)
+
+
+def test_evaluation_in_parts_is_that_of_the_whole(monkeypatch):
+    parts, whole = run(monkeypatch, 2, 7), run(monkeypatch, 2, 7)
+    monkeypatch.setattr(type(pn.get_backend()), "part_size", lambda self, shape: None)
+    expected = whole.evaluate((X, Y))
+    monkeypatch.setattr(type(pn.get_backend()), "part_size", lambda self, shape: 7)
+    assert parts.evaluate((X, Y)) == pytest.approx(expected, rel=1e-6)
