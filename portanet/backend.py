@@ -29,12 +29,12 @@ class BackendMismatchError(BackendError, TypeError):
 class Backend:
     """An array library on a device, with the default dtype of new parameters and data.
 
-    Subclass it to add a library: set `name` and `library`, say in `load` how its array API
+    Subclass it to add a library: set `name` and `package`, say in `load` how its array API
     namespace is imported, and publish the class under the entry-point group ``portanet.backends``.
     """
 
     name: ClassVar[str]
-    library: ClassVar[str]  # the package that defines the array type
+    package: ClassVar[str]  # the package that defines the array type
     install: ClassVar[str]  # the command that installs it
     # Where an array says its device with something hashable: a library's devices may not be.
     device_key: ClassVar[str] = "device"
@@ -85,14 +85,14 @@ class Backend:
         except ImportError as error:
             return f"{error}; install it with: {cls.install}"
         except Exception as error:  # a library that is there but broken
-            return f"importing {cls.library} failed: {error!r}"
+            return f"importing {cls.package} failed: {error!r}"
         return None
 
     @classmethod
     def owns(cls, array: Any) -> bool:
         """Say whether `array` is one of this library's."""
         return hasattr(array, "dtype") and any(
-            base.__module__.partition(".")[0] == cls.library for base in type(array).__mro__
+            base.__module__.partition(".")[0] == cls.package for base in type(array).__mro__
         )
 
     @classmethod

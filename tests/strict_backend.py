@@ -15,7 +15,7 @@ class StrictBackend(Backend):
     """Arrays of array-api-strict, on a device of it: its `Device` or that one's name."""
 
     name = "strict"
-    library = "array_api_strict"
+    package = "array_api_strict"
     install = "pip install array-api-strict"
 
     @classmethod

@@ -206,7 +206,7 @@ class Absent(pn.Backend):
     """A library that is not there."""
 
     name = "absent"
-    library = "absent_library"
+    package = "absent_library"
     install = "pip install absent-library"
 
     @classmethod
@@ -313,7 +313,7 @@ class ChipBackend(pn.Backend):
     """A library of such arrays."""
 
     name = "chip"
-    library = __name__.partition(".")[0]
+    package = __name__.partition(".")[0]
     install = "…"
     device_key = "device.number"
 

@@ -28,7 +28,7 @@ class CupyBackend(Backend):
     """
 
     name = "cupy"
-    library = "cupy"
+    package = "cupy"
     install = diagnosis.INSTALL
     device_key = "device.id"  # a cupy.cuda.Device compares, but has no hash
 

@@ -14,7 +14,7 @@ class NumpyBackend(Backend):
     """NumPy arrays in main memory."""
 
     name = "numpy"
-    library = "numpy"
+    package = "numpy"
     install = "pip install numpy"
 
     def __init__(self, device: Any = None, dtype: str = "float32") -> None:

@@ -9,7 +9,7 @@ class TorchBackend(Backend):
     """Torch tensors on one torch device, such as ``"cpu"`` or ``"cuda:0"``."""
 
     name = "torch"
-    library = "torch"
+    package = "torch"
     install = "pip install torch"
 
     @classmethod
