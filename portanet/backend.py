@@ -7,8 +7,9 @@ the generic version stays the oracle of its tests.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
+from copy import copy
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from portanet import im2col as _generic
 from portanet.random import Key, Shape
@@ -65,6 +66,12 @@ class Backend:
             # A device may lack float64.
             with suppress(Exception):
                 yield self.probe(self.device, name).dtype
+
+    def retyped(self, dtype: str) -> Self:
+        """Return the same backend with another default dtype."""
+        other = copy(self)
+        other.dtype = dtype
+        return other
 
     def __repr__(self) -> str:
         return f"<backend {self.name} on {self.device}, {self.dtype}>"
@@ -126,7 +133,10 @@ class Backend:
             return x if dtype is None else self.xp.astype(x, getattr(self.xp, dtype), copy=False)
         if hasattr(x, "filled") and np.ma.is_masked(x):
             raise ValueError("expected numbers, got masked ones; x.filled(…) gives them a value")
-        host = _from_anything(x) if source is None else source.to_numpy(x)
+        try:
+            host = np.asarray(x) if source is None else source.to_numpy(x)
+        except ValueError as error:
+            raise ValueError(f"expected numbers in rows of equal length: {error}") from error
         if host.dtype.kind not in _REAL:
             raise TypeError(f"expected real numbers, got {type(x).__name__} of dtype {host.dtype}")
         if dtype is None and host.dtype.kind == "f":
@@ -232,15 +242,6 @@ def backend_of(array: Array, *others: Array) -> Backend:
             f"got {type(array).__name__}; portanet.asarray(…) makes one"
         )
     return here
-
-
-def _from_anything(x: Any) -> Any:
-    import numpy as np
-
-    try:
-        return np.asarray(x)
-    except ValueError as error:
-        raise ValueError(f"expected numbers in rows of equal length: {error}") from error
 
 
 def dtype_name(array: Array) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from portanet import registry
 from portanet.backend import Array, Backend, BackendError
+from portanet.checks import check_options
 from portanet.registry import known
 
 _process: Backend | None = None
@@ -20,7 +21,9 @@ def available_backends() -> dict[str, str | None]:
     return dict(sorted((reasons | registry.broken).items()))
 
 
-def make_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Backend:
+def make_backend(
+    name: str, *, device: Any = None, dtype: str = "float32", **options: Any
+) -> Backend:
     """Return a backend by name without selecting it; arguments and errors as `set_backend`."""
     classes = known()
     if name == "auto":
@@ -30,35 +33,41 @@ def make_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Ba
     if name not in classes:
         names = ", ".join(sorted(classes)) or "none: is portanet installed (pip install -e .)?"
         raise BackendError(f"unknown backend {name!r}; known are auto and: {names}")
-    return classes[name](device, dtype)
+    check_options(f"backend '{name}'", classes[name].__init__, options)
+    return classes[name](device, dtype, **options)
 
 
-def set_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Backend:
+def set_backend(
+    name: str, *, device: Any = None, dtype: str = "float32", **options: Any
+) -> Backend:
     """Select, for the whole process, where new parameters and data are made.
 
     `name` is a known backend's, or ``"auto"``: CuPy where a CUDA device answers, else NumPy.
     `device` is the library's own word for a device (``"cuda:1"`` for torch, 1 for CuPy), by default
-    the library's default. `dtype` is ``"float32"`` or ``"float64"``. What exists stays where it is;
-    ``model.to(name)`` moves a model.
+    the library's default. `dtype` is ``"float32"`` or ``"float64"``. A backend may have options
+    of its own, such as NumPy's `threads`. What exists stays where it is; ``model.to(name)`` moves a
+    model.
 
     Raises BackendError for an unknown name, a missing library (with the command that installs it)
     or a device that does not answer.
     """
     global _process
-    backend = make_backend(name, device=device, dtype=dtype)
+    backend = make_backend(name, device=device, dtype=dtype, **options)
     backend.make_current()
     _process = backend
     return backend
 
 
 @contextmanager
-def use_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Iterator[Backend]:
+def use_backend(
+    name: str, *, device: Any = None, dtype: str = "float32", **options: Any
+) -> Iterator[Backend]:
     """Select a backend within a ``with`` block, in this thread or task only.
 
     Threads do not inherit it unless they run in a ``contextvars.copy_context()``. Arguments and
     errors as `set_backend`.
     """
-    backend = make_backend(name, device=device, dtype=dtype)
+    backend = make_backend(name, device=device, dtype=dtype, **options)
     backend.make_current()
     token = _local.set(backend)
     try:

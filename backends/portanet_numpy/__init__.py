@@ -11,15 +11,21 @@ from portanet_numpy import memory
 
 
 class NumpyBackend(Backend):
-    """NumPy arrays in main memory."""
+    """NumPy arrays in main memory.
+
+    ``set_backend("numpy", threads=4)`` says how many of portanet's threads may compute at once in
+    training; by default ``PORTANET_THREADS``, else the CPUs that this process may use.
+    """
 
     name = "numpy"
     package = "numpy"
     install = "pip install numpy"
 
-    def __init__(self, device: Any = None, dtype: str = "float32") -> None:
+    def __init__(
+        self, device: Any = None, dtype: str = "float32", threads: int | None = None
+    ) -> None:
         super().__init__(device, dtype)
-        self.threads = _usable_cpus()
+        self.threads = _threads(threads)
 
     @classmethod
     def load(cls) -> Any:
@@ -102,12 +108,12 @@ class NumpyBackend(Backend):
         return x
 
 
-def _usable_cpus() -> int:
-    """Return how many CPUs this process may use: PORTANET_THREADS, or those there are."""
-    if given := os.environ.get("PORTANET_THREADS"):
-        if not given.isdigit() or given == "0":
-            raise ValueError(f"PORTANET_THREADS must be a number of threads, got {given!r}")
-        return int(given)
+def _threads(given: int | None) -> int:
+    value = os.environ.get("PORTANET_THREADS") or None if given is None else given
+    if value is not None:
+        if not str(value).isdigit() or int(value) == 0:
+            raise ValueError(f"threads, or PORTANET_THREADS, must be 1 or more, got {value!r}")
+        return int(value)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

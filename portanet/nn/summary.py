@@ -3,10 +3,9 @@
 from math import prod
 from typing import TYPE_CHECKING
 
-from portanet.backend import Array, backend_of, dtype_name
+from portanet.backend import Array
 from portanet.nn.context import Context, Pullback
 from portanet.random import Shape
-from portanet.selection import get_backend
 
 if TYPE_CHECKING:
     from portanet.nn.layer import Layer
@@ -46,8 +45,8 @@ def summarize(model: "Layer", input_shape: Shape) -> str:
     One would not do for a batch norm without running statistics.
     """
     params = list(model.params.values())
-    backend = backend_of(params[0]) if params else get_backend()
-    x = backend.asarray([0.0], dtype_name(params[0]) if params else None)
+    backend = model.backend
+    x = backend.asarray([0.0])
     recorder = _Recorder()
     recorder.run("", model, backend.xp.broadcast_to(x, (2, *input_shape)))
     rows = [("name", "layer", "output", "parameters"), *recorder.rows]

@@ -8,11 +8,25 @@ from portanet.nn.arrays import Arrays
 from portanet.nn.initialization import Initialization, initialization
 from portanet.nn.tree import ParameterTree, join
 from portanet.random import Key, fresh_seed
-from portanet.selection import make_backend
+from portanet.selection import get_backend, make_backend
 
 
 class Weights(ParameterTree):
     """A tree of layers whose arrays can be drawn, moved, saved and loaded."""
+
+    @property
+    def backend(self) -> Backend:
+        """Where the parameters live, with their dtype; the selected backend where there are none.
+
+        Raises BackendMismatchError where they live apart.
+        """
+        params, selected = list(self.params.values()), get_backend()
+        if not params:
+            return selected
+        here = backend_of(*params)
+        # The selected one knows the options that it was selected with.
+        same = (here.name, here.device) == (selected.name, selected.device)
+        return (selected if same else here).retyped(dtype_name(params[0]))
 
     def initialize(
         self,

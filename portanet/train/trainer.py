@@ -6,7 +6,7 @@ from math import ceil, inf
 from time import perf_counter
 from typing import Any, Literal
 
-from portanet.backend import Array, Backend, backend_of, dtype_name
+from portanet.backend import Array
 from portanet.checks import Named, instance, integer, one_of_them
 from portanet.data.loader import DataLoader
 from portanet.nn.layer import Layer
@@ -74,13 +74,6 @@ class Trainer(metaclass=Named):
         self.stop_training = False
         self.quantities: tuple[str, ...] = ()  # what the run's epochs record
 
-    @property
-    def backend(self) -> Backend:
-        """Where the model's parameters live, with their dtype."""
-        params = list(self.model.params.values())
-        place = backend_of(*params)  # an optimizer makes sure that there is one
-        return type(place)(place.device, dtype_name(params[0]))
-
     @one_of_them
     def fit(
         self,
@@ -146,10 +139,10 @@ class Trainer(metaclass=Named):
             schedule = schedule.spanning(self.step, planned)
 
         self.stop_training = self.history.interrupted = False
-        self.backend.prepare_training()
+        self.model.backend.prepare_training()
         shown = Progress(epochs and self.epoch + epochs, progress)
         self._call("on_fit_begin")
-        with shown, Team(self.backend, self.model) as team, Interrupt() as interrupt:
+        with shown, Team(self.model.backend, self.model) as team, Interrupt() as interrupt:
             while not self.stop_training and self.epoch < last_epoch and self.step < last_step:
                 left = None if last_step == inf else int(last_step - self.step)
                 logs = self._run_epoch(source, accumulate, schedule, left, team, interrupt, shown)
@@ -166,7 +159,7 @@ class Trainer(metaclass=Named):
         """Return the mean loss and metrics over the data, in the forms that `fit` takes."""
         options = {"batch_size": batch_size, "default_size": EVALUATION}
         source = self._source(data, sample_weight=sample_weight, **options)
-        with Team(self.backend, self.model) as team:
+        with Team(self.model.backend, self.model) as team:
             return evaluation(self.model, self.loss, source.batches(0), self.metrics, team)
 
     def predict(self, x: Any, *, batch_size: int = EVALUATION) -> Array:
@@ -174,7 +167,7 @@ class Trainer(metaclass=Named):
 
         The result is on the model's backend.
         """
-        backend = self.backend
+        backend = self.model.backend
         loader = DataLoader(x if hasattr(x, "device") else backend.asarray(x), batch_size)
         scores = [self.model(backend.asarray(part)) for (part,) in loader]
         return backend.xp.concat(scores, axis=0)
@@ -187,7 +180,7 @@ class Trainer(metaclass=Named):
         return self.best
 
     def _source(self, data: Any, **options: Any) -> Source:
-        return Source(data, self.model, self.loss, self.backend, **options)
+        return Source(data, self.model, self.loss, self.model.backend, **options)
 
     def _run_epoch(
         self,
@@ -204,7 +197,7 @@ class Trainer(metaclass=Named):
         lengths = [n for n in (source.steps and ceil(source.steps / accumulate), steps) if n]
         shown.begin(self.epoch, min(lengths, default=None))
         started = perf_counter()
-        sums, rates = Sums(self.backend), []
+        sums, rates = Sums(self.model.backend), []
         for batches in islice(grouped(source.batches(self.epoch), accumulate), steps):
             if schedule is not None:
                 schedule.apply(self.optimizer, self.step if schedule.by == "step" else self.epoch)

@@ -85,7 +85,7 @@ def test_an_error_in_a_part_comes_out_and_nothing_hangs(monkeypatch):
 
 def test_a_wrong_number_of_threads_is_said(monkeypatch):
     monkeypatch.setenv("PORTANET_THREADS", "many")
-    with pytest.raises(ValueError, match="PORTANET_THREADS must be a number of threads"):
+    with pytest.raises(ValueError, match="PORTANET_THREADS, must be 1 or more, got 'many'"):
         pn.set_backend("numpy")
 
 
@@ -109,3 +109,16 @@ def test_evaluation_in_parts_is_that_of_the_whole(monkeypatch):
     expected = whole.evaluate((X, Y))
     monkeypatch.setattr(type(pn.get_backend()), "part_size", lambda self, shape: 7)
     assert parts.evaluate((X, Y)) == pytest.approx(expected, rel=1e-6)
+    monkeypatch.delenv("PORTANET_THREADS")
+    with pytest.raises(ValueError, match="must be 1 or more, got 0"):
+        pn.set_backend("numpy", threads=0)
+    with pytest.raises(TypeError, match=r"backend 'numpy' has no option 'thread'.*'threads'"):
+        pn.set_backend("numpy", thread=2)
+
+
+def test_the_threads_of_the_selected_backend_are_the_trainers():
+    pn.set_backend("numpy", threads=3)
+    model = network()
+    assert model.backend.threads == 3
+    assert model.to(dtype="float64").backend.dtype == "float64"
+    assert model.backend.threads == 3
