@@ -57,7 +57,10 @@ class Source:
             if sample_weight is not None and len(data) == 3:
                 raise ValueError("the data holds weights already: (x, y, weight), or sample_weight")
             arrays = data if sample_weight is None else (*data, sample_weight)
-            arrays = tuple(a if _is_mapped(a) else self._bring(a) for a in arrays)
+            kinds = (self._bring, self._bring, self._bring_weight)
+            arrays = tuple(
+                a if _is_mapped(a) else bring(a) for a, bring in zip(arrays, kinds, strict=False)
+            )
             size = default_size if batch_size is None else batch_size
             data = DataLoader(arrays, size, shuffle=shuffle, replacement=replacement, seed=seed)
             self._ready = not any(map(_is_mapped, arrays))
@@ -96,7 +99,7 @@ class Source:
     def _batch(self, x: Array, y: Array, weight: Array | None) -> Batch:
         if not self._ready:
             x, y = self._bring(x), self._bring(y)
-            weight = None if weight is None else self._backend.asarray(weight, self._backend.dtype)
+            weight = None if weight is None else self._bring_weight(weight)
         if self._class_weight is not None:
             by_class = self._backend.xp.take(self._weights(x, y), y, axis=0)
             weight = by_class if weight is None else weight * by_class
@@ -110,6 +113,9 @@ class Source:
         if self._backend.xp.isdtype(array.dtype, "integral") and array.ndim == 1:
             return self._backend.asarray(array, "int64")
         return array
+
+    def _bring_weight(self, array: Any) -> Array:
+        return self._backend.asarray(array, self._backend.dtype)
 
     def _check(self, x: Any, y: Any, weight: Any) -> None:
         common_length(tuple(a for a in (x, y, weight) if a is not None))

@@ -103,6 +103,19 @@ def test_class_weight_is_a_sample_weight_by_class(given):
     assert_same_weights(by_class, by_sample, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["numpy", "strict"])
+def test_integer_weights_meet_class_weights(name):
+    with pn.use_backend(name):
+        model = nn.Sequential(nn.Linear(4, 3)).initialize(0)
+        trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model, lr=0.1))
+        fit(trainer, batch_size=20, sample_weight=np.arange(60) % 2, class_weight={1: 0.5})
+        weight = (np.arange(60) % 2) * np.where(Y == 1, 0.5, 1.0)
+        same = nn.Sequential(nn.Linear(4, 3)).initialize(0)
+        other = pn.Trainer(same, nn.CrossEntropyLoss(), optim.SGD(same, lr=0.1))
+        fit(other, batch_size=20, sample_weight=weight)
+    assert trainer.history.steps == other.history.steps
+
+
 def test_a_loader_a_list_and_arrays_give_the_same_run():
     arrays, loader, listed = make(), make(), make()
     fit(arrays, epochs=2, batch_size=16)
