@@ -16,7 +16,9 @@ class ParameterTree(metaclass=Named):
     """What every layer knows of its parameters, and of the layers within it.
 
     A layer *describes* its arrays; they are drawn by `initialize`, or, with seed 0, when first
-    needed. Names are dotted: ``"fc1.weight"`` is the weight of the child ``"fc1"``.
+    needed. Names are dotted: ``"fc1.weight"`` is the weight of the child ``"fc1"``. Two equal
+    layers differ by their names; asked for their arrays before a container names them, they draw
+    the same ones, and keep them until `initialize`.
     """
 
     # Whether an output depends on the other samples of its batch, as in batch normalisation; such a
