@@ -30,8 +30,8 @@ class Part(NamedTuple):
 class Team:
     """The threads of a run; the caller's own is one of them. Use it in a ``with`` block.
 
-    Threads are started, and the library's own are held back, when there is first something to
-    share.
+    Threads are started when there is first something to share; the library's own are held back
+    from the first batch on that the backend would have in parts.
     """
 
     def __init__(self, backend: Backend, model: Layer) -> None:
@@ -42,18 +42,22 @@ class Team:
         )
         self._stack = ExitStack()
         self._threads: ThreadPoolExecutor | None = None
+        self._held = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
-        self._threads = None
+        self._threads, self._held = None, False
 
     def parts(self, batch: Batch) -> Iterator[Part]:
         """Yield the batch in parts of the size that the backend works best with."""
         samples = batch.x.shape[0]
         size = None if self._whole else self.backend.part_size(tuple(batch.x.shape))
+        if size is not None and not self._held:  # a single part, too: it is small
+            self._stack.enter_context(self.backend.one_thread_each())
+            self._held = True
         if size is None or size >= samples:
             yield Part(batch, 0)
             return
@@ -85,7 +89,6 @@ class Team:
 
     def _start(self) -> ThreadPoolExecutor:
         if self._threads is None:
-            self._stack.enter_context(self.backend.one_thread_each())
             self._threads = self._stack.enter_context(
                 ThreadPoolExecutor(max(1, self.backend.threads - 1), "portanet")
             )
