@@ -16,14 +16,8 @@ Step = Callable[[Any], Any]
 Builder = Callable[[Workload, Any, Any, int], tuple[Step, Step]]
 
 
-def portanet(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, Step]:
-    """The library as a Trainer runs it."""
-    import portanet as pn
-    from portanet import data, nn, optim
-    from portanet.train.parallel import Team
-    from portanet.train.source import Batch
-    from portanet.train.step import gradients
-
+def sequential(nn: Any, workload: Workload) -> Any:
+    """Build the network from a module with PyTorch's names, which portanet's has."""
     make = {
         "linear": nn.Linear,
         "conv": lambda i, o, k, p: nn.Conv2d(i, o, k, padding=p),
@@ -32,9 +26,20 @@ def portanet(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, St
         "leaky_relu": nn.LeakyReLU,
         "flatten": nn.Flatten,
     }
+    return nn.Sequential(*(make[kind](*rest) for kind, *rest in workload.layers()))
+
+
+def portanet(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, Step]:
+    """The library as a Trainer runs it."""
+    import portanet as pn
+    from portanet import data, nn, optim
+    from portanet.train.parallel import Team
+    from portanet.train.source import Batch
+    from portanet.train.step import gradients
+
     backend = pn.set_backend("numpy")
     backend.prepare_training()
-    model = nn.Sequential(*(make[kind](*rest) for kind, *rest in workload.layers()))
+    model = sequential(nn, workload)
     loss, lr = nn.CrossEntropyLoss(), RATES[workload.optimizer]
     optimizer: Any = optim.Adam(model, lr=lr)
     if workload.optimizer != "adam":
@@ -57,15 +62,7 @@ def torch(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, Step]
     from torch import nn
 
     t.set_num_threads(threads)
-    make = {
-        "linear": nn.Linear,
-        "conv": lambda i, o, k, p: nn.Conv2d(i, o, k, padding=p),
-        "pool": nn.MaxPool2d,
-        "relu": nn.ReLU,
-        "leaky_relu": nn.LeakyReLU,
-        "flatten": nn.Flatten,
-    }
-    model = nn.Sequential(*(make[kind](*rest) for kind, *rest in workload.layers()))
+    model = sequential(nn, workload)
     loss, lr = nn.CrossEntropyLoss(), RATES[workload.optimizer]
     if workload.optimizer == "adam":
         optimizer: Any = t.optim.Adam(model.parameters(), lr=lr, fused=True)
