@@ -1,0 +1,228 @@
+"""Layers give PyTorch's numbers, in generated shapes."""
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import numbers
+from hypothesis import given
+from hypothesis import strategies as st
+from twins import (
+    BOUNDS,
+    Draw,
+    assert_near,
+    both_dtypes,
+    generated,
+    host,
+    pairs,
+    shapes,
+    tensor,
+    torch,
+)
+
+import portanet as pn
+from portanet import nn
+from portanet.nn import Context
+
+
+def assert_same_layer(
+    ours: nn.Layer, theirs: Any, shape: tuple[int, ...], dtype: str, training: bool = True
+) -> None:
+    """Give both the same weights, x and dy; compare y and all gradients and buffers."""
+    pn.set_backend("numpy", dtype=dtype)
+    theirs = theirs.to(getattr(torch, dtype)).train(training)
+    for name, array in theirs.named_parameters():
+        array.data = tensor(numbers(name, tuple(array.shape)), dtype)
+    ours.load_state_dict(theirs.state_dict())
+
+    x = numbers("x", shape)
+    their_x = tensor(x, dtype, grad=True)
+    ctx = Context(training, rng=pn.Key(0))
+    y, pullback = ours.vjp(pn.asarray(x), ctx)
+    their_y = theirs(their_x)
+    assert_near(y, host(their_y), BOUNDS[dtype], "y")
+
+    dy = numbers("dy", y.shape) + 0.5  # a sum over it does not cancel
+    dx, grads = pullback(pn.asarray(dy))
+    their_y.backward(tensor(dy, dtype))
+    expected = {"dx": their_x.grad} | {n: p.grad for n, p in theirs.named_parameters()}
+    assert grads.keys() | {"dx"} == expected.keys()
+    for name, array in {"dx": dx, **grads}.items():
+        assert_near(array, host(expected[name]), BOUNDS[dtype], name)
+
+    ctx.apply_updates()
+    state = theirs.state_dict()
+    assert list(ours.state_dict()) == list(state)
+    for name, array in ours.state_dict().items():
+        assert str(array.dtype) == str(state[name].dtype).removeprefix("torch.")
+        assert_near(array, host(state[name]), BOUNDS[dtype], name)
+    # … and back
+    theirs.load_state_dict({n: torch.tensor(a) for n, a in ours.state_dict().items()})
+    if training:  # the running statistics that both have now
+        assert_same_inference(ours, theirs, x, dtype)
+
+
+def assert_same_inference(ours: nn.Layer, theirs: Any, x: Any, dtype: str) -> None:
+    with torch.no_grad():
+        expected = theirs.eval()(tensor(x, dtype))
+    assert_near(ours(pn.asarray(x)), host(expected), BOUNDS[dtype], "y in inference")
+
+
+# --- layers: each strategy draws (ours, theirs, the shape of x) ----------------------------------
+
+
+@st.composite
+def linear(draw: Draw) -> Any:
+    sizes = {"in_features": draw(st.integers(1, 9)), "out_features": draw(st.integers(1, 9))}
+    options = sizes | {"bias": draw(st.booleans())}
+    shape = (*draw(shapes(1, 3)), sizes["in_features"])
+    return nn.Linear(**options), torch.nn.Linear(**options), shape
+
+
+def image(draw: Draw, kernel: Any, padding: Any, dilation: Any = (1, 1)) -> tuple[int, int]:
+    """Draw the height and width of an image that the window fits into."""
+    least = [d * (k - 1) + 1 - 2 * p for k, p, d in zip(kernel, padding, dilation, strict=True)]
+    return tuple(max(1, n) + draw(st.integers(0, 4)) for n in least)
+
+
+@st.composite
+def conv2d(draw: Draw) -> Any:
+    groups = draw(st.integers(1, 3))
+    options = {
+        "in_channels": groups * draw(st.integers(1, 3)),
+        "out_channels": groups * draw(st.integers(1, 3)),
+        "kernel_size": draw(pairs(1, 4)),
+        "stride": draw(pairs(1, 3)),
+        "padding": draw(st.one_of(pairs(0, 3), st.sampled_from(["same", "valid"]))),
+        "dilation": draw(pairs(1, 3)),
+        "groups": groups,
+        "bias": draw(st.booleans()),
+    }
+    if options["padding"] == "same":
+        options["stride"] = (1, 1)
+    pads = (0, 0) if isinstance(options["padding"], str) else options["padding"]
+    size = image(draw, options["kernel_size"], pads, options["dilation"])
+    shape = (draw(st.integers(1, 4)), options["in_channels"], *size)
+    return nn.Conv2d(**options), torch.nn.Conv2d(**options), shape
+
+
+@st.composite
+def pool(draw: Draw, ours: Any, theirs: Any) -> Any:
+    kernel = draw(pairs(1, 4))
+    padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
+    stride = draw(st.one_of(st.none(), pairs(1, 4)))
+    shape = (*draw(pairs(1, 3)), *image(draw, kernel, padding))
+    return ours(kernel, stride, padding), theirs(kernel, stride, padding), shape
+
+
+@st.composite
+def batch_norm(draw: Draw, ours: Any, theirs: Any, lengths: Any) -> Any:
+    options = {
+        "num_features": draw(st.integers(1, 4)),
+        "eps": draw(st.sampled_from([1e-5, 1e-3])),
+        "momentum": draw(st.one_of(st.none(), st.floats(0.0, 1.0))),
+        "affine": draw(st.booleans()),
+        "track_running_stats": draw(st.booleans()),
+    }
+    shape = (draw(st.integers(4, 8)), options["num_features"], *draw(lengths))
+    return ours(**options), theirs(**options), shape
+
+
+@st.composite
+def flatten(draw: Draw) -> Any:
+    shape = draw(shapes(1, 4))
+    first = draw(st.integers(0, len(shape) - 1))
+    last = draw(st.integers(first, len(shape) - 1))
+    first, last = (d - draw(st.sampled_from([0, len(shape)])) for d in (first, last))
+    return nn.Flatten(first, last), torch.nn.Flatten(first, last), shape
+
+
+def elementwise(ours: Any, theirs: Any) -> Any:
+    return st.tuples(st.builds(ours), st.builds(theirs), shapes(1, 4))
+
+
+STRATEGIES = {
+    nn.Linear: linear(),
+    nn.Conv2d: conv2d(),
+    nn.MaxPool2d: pool(nn.MaxPool2d, torch.nn.MaxPool2d),
+    nn.AvgPool2d: pool(nn.AvgPool2d, torch.nn.AvgPool2d),
+    nn.BatchNorm1d: batch_norm(nn.BatchNorm1d, torch.nn.BatchNorm1d, shapes(0, 1)),
+    nn.BatchNorm2d: batch_norm(nn.BatchNorm2d, torch.nn.BatchNorm2d, shapes(2, 2)),
+    nn.ReLU: elementwise(nn.ReLU, torch.nn.ReLU),
+    nn.LeakyReLU: st.floats(-1.0, 1.0).flatmap(
+        lambda slope: elementwise(lambda: nn.LeakyReLU(slope), lambda: torch.nn.LeakyReLU(slope))
+    ),
+    nn.Sigmoid: elementwise(nn.Sigmoid, torch.nn.Sigmoid),
+    nn.Tanh: elementwise(nn.Tanh, torch.nn.Tanh),
+    nn.Flatten: flatten(),
+}
+OF_THEIR_OWN = {nn.Dropout, nn.Sequential}  # tested below
+
+
+def test_every_layer_has_a_strategy() -> None:
+    public = {getattr(nn, name) for name in nn.__all__}
+    layers = {c for c in public if isinstance(c, type) and issubclass(c, nn.Layer)} - {nn.Layer}
+    assert STRATEGIES.keys() | OF_THEIR_OWN == layers
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+@both_dtypes
+@pytest.mark.parametrize("layer", STRATEGIES, ids=lambda layer: layer.__name__)
+@generated
+@given(data=st.data())
+def test_layers(layer: Any, dtype: str, data: Any) -> None:
+    ours, theirs, shape = data.draw(STRATEGIES[layer])
+    training = data.draw(st.booleans()) if "BatchNorm" in layer.__name__ else True
+    assert_same_layer(ours, theirs, shape, dtype, training)
+
+
+@both_dtypes
+def test_dropout(dtype: str) -> None:
+    assert_same_layer(nn.Dropout(0.3), torch.nn.Dropout(0.3), (4, 5), dtype, training=False)
+    pn.set_backend("numpy", dtype=dtype)
+    for p in (0.0, 0.3, 1.0):
+        values = [set(), set()]
+        for found, y in zip(
+            values,
+            (
+                nn.Dropout(p).forward(pn.asarray(np.ones((40, 40))), training=True),
+                host(torch.nn.Dropout(p)(torch.ones((40, 40), dtype=getattr(torch, dtype)))),
+            ),
+            strict=True,
+        ):
+            found |= {round(float(v), 6) for v in np.unique(y)}
+        assert values[0] == values[1]
+
+
+def mlp() -> Any:
+    def make(n: Any) -> Any:
+        layers = OrderedDict(fc1=n.Linear(6, 5), act=n.Sigmoid(), fc2=n.Linear(5, 3))
+        return n.Sequential(layers)
+
+    return make(nn), make(torch.nn), (4, 6)
+
+
+def cnn() -> Any:
+    def make(n: Any) -> Any:
+        body = n.Sequential(n.Conv2d(2, 4, 3, padding=1, bias=False), n.BatchNorm2d(4), n.ReLU())
+        # A bias before a batch norm would have a gradient of zero, which has no relative error.
+        tail = n.Sequential(n.Dropout(0.0), n.Linear(24, 5, bias=False), n.BatchNorm1d(5))
+        middle = n.MaxPool2d(2), n.Conv2d(4, 6, 2, groups=2), n.Tanh(), n.Flatten()
+        return n.Sequential(body, *middle, tail)
+
+    return make(nn), make(torch.nn), (5, 2, 6, 6)
+
+
+def twice() -> Any:
+    def make(n: Any) -> Any:
+        shared = n.Linear(4, 4)
+        return n.Sequential(shared, n.LeakyReLU(), shared)
+
+    return make(nn), make(torch.nn), (3, 4)
+
+
+@both_dtypes
+@pytest.mark.parametrize("network", [mlp, cnn, twice])
+def test_networks(network: Any, dtype: str) -> None:
+    assert_same_layer(*network(), dtype)
