@@ -1,6 +1,6 @@
 """Batches from arrays: shuffled by seed, gathered where the arrays live."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from portanet.backend import Array, Backend, backend_of
@@ -21,6 +21,9 @@ class DataLoader(metaclass=Named):
         drop_last: leave out a last batch that is not full.
         seed: of the order; the same seed gives the same batches on every backend.
         replacement: draw every batch at random from all samples, so that one may come twice.
+        transform: what is done to each batch's first array, such as augmentation: a function
+            ``transform(x, key, first)``, `first` being the place of the batch's first sample in the
+            epoch. The key is the seed's and the epoch's, so the same epoch gives the same images.
 
     Batches are tuples of arrays, as many as `data` holds. Iterating again gives the next epoch's
     order; ``loader.batches(epoch)`` gives any epoch's.
@@ -37,12 +40,16 @@ class DataLoader(metaclass=Named):
         drop_last: bool = False,
         seed: int = 0,
         replacement: bool = False,
+        transform: Callable[[Array, Key, int], Array] | None = None,
     ) -> None:
         self.arrays: Batch = data if isinstance(data, tuple) else (data,)
         self._backends = tuple(backend_of(array) for array in self.arrays)
         self.samples = common_length(self.arrays)
         self.batch_size = integer("batch_size", batch_size)
         self.shuffle, self.drop_last, self.replacement = shuffle, drop_last, replacement
+        if transform is not None and not callable(transform):
+            raise TypeError(f"transform must be a function, such as a Compose, got {transform!r}")
+        self.transform = transform
         self.key = Key(seed).child("batches")
         self._epoch = 0
         if len(self) == 0:
@@ -71,9 +78,10 @@ class DataLoader(metaclass=Named):
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             stop = min(start + self.batch_size, end)
             if order is None:
-                yield tuple(array[start:stop, ...] for array in self.arrays)
+                batch = tuple(array[start:stop, ...] for array in self.arrays)
             else:
-                yield self.gather(order[start:stop])
+                batch = self.gather(order[start:stop])
+            yield self.transformed(batch, epoch, start)
 
     def gather(self, indices: Any) -> Batch:
         """Return the samples at these indices, integers (n,) in main memory."""
@@ -85,6 +93,13 @@ class DataLoader(metaclass=Named):
             backend.xp.take(array, moved[backend], axis=0)
             for backend, array in zip(self._backends, self.arrays, strict=True)
         )
+
+    def transformed(self, batch: Batch, epoch: int = 0, first: int = 0) -> Batch:
+        """Return a batch as an epoch gives it whose order has its samples from `first` on."""
+        if self.transform is None:
+            return batch
+        x, *others = batch
+        return (self.transform(x, self.key.child("transform", epoch), first), *others)
 
 
 def common_length(arrays: tuple[Array, ...]) -> int:
