@@ -4,6 +4,7 @@ from portanet import data, nn, optim
 from portanet.backend import Backend, BackendError, BackendMismatchError, backend_of
 from portanet.checkpoint import CheckpointError, load_weights, save_weights
 from portanet.gradcheck import check_gradients
+from portanet.layercheck import check_layer
 from portanet.random import Key
 from portanet.registry import register_backend
 from portanet.selection import (
@@ -32,6 +33,7 @@ __all__ = [
     "available_backends",
     "backend_of",
     "check_gradients",
+    "check_layer",
     "data",
     "get_backend",
     "load_weights",

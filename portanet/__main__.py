@@ -1,10 +1,16 @@
-"""The command line: ``python -m portanet info`` prints what portanet finds on this computer."""
+"""The command line.
+
+``python -m portanet info`` prints what portanet finds on this computer;
+``python -m portanet check MODULE:FACTORY --input 2,3,8,8`` checks a layer of your own.
+"""
 
 import argparse
 import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
+
+from portanet.layercheck import command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -15,9 +21,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(title="commands", dest="command")
     commands.add_parser("info", help="print versions, backends, devices and settings")
+    check = commands.add_parser(
+        "check",
+        help="check a layer of your own",
+        description="Check a layer: its gradients, the array API, dtypes, that a call changes "
+        "nothing, and what its pullback keeps. Exit code 1 where a check fails, 2 where none can "
+        "be made.",
+    )
+    command.add_arguments(check)
     chosen = parser.parse_args(arguments)
     if chosen.command == "info":
         print("\n".join(_info()))
+    elif chosen.command == "check":
+        return command.run(chosen)
     else:
         parser.print_help()
     return 0

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import strict_backend  # noqa: F401  (registers the backend "strict")
 
 import portanet as pn
 

@@ -1,16 +1,17 @@
-"""array-api-strict as a backend: the standard and nothing else, on devices that do not mix.
+"""array-api-strict: the standard and nothing else, slowly. It is for testing.
 
-Importing this module registers it under the name ``strict``.
+What runs here runs on every library that conforms: array-api-strict refuses what the standard does
+not promise, such as NumPy's functions and methods, numbers of mixed kinds, arrays of two devices.
+Its devices are imaginary; one of them has no float64.
 """
 
 from typing import Any
 
-from portanet import Backend, register_backend
+from portanet.backend import Backend
 
 DEVICES = ("CPU_DEVICE", "device1", "no_float64")
 
 
-@register_backend
 class StrictBackend(Backend):
     """Arrays of array-api-strict, on a device of it: its `Device` or that one's name."""
 
@@ -27,8 +28,12 @@ class StrictBackend(Backend):
 
     @classmethod
     def info(cls) -> dict[str, str]:
-        """Return its version and devices."""
-        return {"version": cls.load().__version__, "devices": ", ".join(DEVICES)}
+        """Return its version, its devices and what it is for."""
+        return {
+            "version": cls.load().__version__,
+            "devices": ", ".join(DEVICES),
+            "use": "testing",
+        }
 
     def probe(self, device: Any, dtype: str) -> Any:
         """Return a small new array on `device`."""
