@@ -24,6 +24,9 @@ ALIASES = {
     "pool_size": "kernel_size",
     "dilation_rate": "dilation",
     "rate": "p",
+    "axis": "dim",
+    "input_dim": "num_embeddings",
+    "output_dim": "embedding_dim",
     "use_bias": "bias",
     "alpha": "negative_slope",
     "num_epochs": "epochs",
@@ -127,3 +130,14 @@ def number(what: str, value: Any, low: float = 0.0, high: float = float("inf")) 
     if not low <= result <= high:
         raise ValueError(f"{what} must be in [{low:g}, {high:g}], got {value!r}")
     return result
+
+
+def sign_of(monitor: str, mode: str = "auto") -> float:
+    """Return 1 where the larger value of a quantity is the better, else −1."""
+    if mode not in ("auto", "min", "max"):
+        raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
+    if mode == "auto":
+        if not any(word in monitor for word in ("loss", "error", "acc")):
+            raise ValueError(f"say with mode='min' or 'max' which {monitor!r} is the better")
+        mode = "max" if "acc" in monitor else "min"
+    return 1.0 if mode == "max" else -1.0

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Literal
 
 from portanet.backend import Array
-from portanet.checks import Named, integer, number
+from portanet.checks import Named, integer, number, sign_of
 
 if TYPE_CHECKING:
     from portanet.train.trainer import Trainer
@@ -83,14 +83,3 @@ class EarlyStopping(Callback):
         """Set the model back, where that was asked for."""
         if self.best_weights is not None:
             trainer.model.load_state_dict(self.best_weights)
-
-
-def sign_of(monitor: str, mode: str = "auto") -> float:
-    """Return 1 where the larger value of a quantity is the better, else −1."""
-    if mode not in ("auto", "min", "max"):
-        raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
-    if mode == "auto":
-        if not any(word in monitor for word in ("loss", "error", "acc")):
-            raise ValueError(f"say with mode='min' or 'max' which {monitor!r} is the better")
-        mode = "max" if "acc" in monitor else "min"
-    return 1.0 if mode == "max" else -1.0

@@ -7,14 +7,14 @@ from time import perf_counter
 from typing import Any, Literal
 
 from portanet.backend import Array
-from portanet.checks import Named, instance, integer, one_of_them
+from portanet.checks import Named, instance, integer, one_of_them, sign_of
 from portanet.data.loader import DataLoader
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
 from portanet.optim.optimizer import Optimizer
 from portanet.optim.schedule import Schedule
 from portanet.random import Key, fresh_seed
-from portanet.train.callback import Callback, sign_of
+from portanet.train.callback import Callback
 from portanet.train.history import Best, History
 from portanet.train.interrupt import Interrupt
 from portanet.train.metric import Metric, by_name, recorded
@@ -137,6 +137,7 @@ class Trainer(metaclass=Named):
         schedule = self.schedule
         if schedule is not None:
             schedule = schedule.spanning(self.step, planned)
+            schedule.check(self.quantities)
 
         self.stop_training = self.history.interrupted = False
         self.model.backend.prepare_training()
@@ -224,11 +225,13 @@ class Trainer(metaclass=Named):
     def _end_epoch(
         self, logs: dict[str, float], validation: Source | None, team: Team, shown: Progress
     ) -> None:
-        """Validate, record, and tell the callbacks."""
+        """Validate, record, and tell the schedule and the callbacks."""
         if validation is not None:
             found = evaluation(self.model, self.loss, validation.batches(0), self.metrics, team)
             logs |= {f"val_{name}": value for name, value in found.items()}
             self._keep_best(logs)
+        if self.schedule is not None:
+            self.schedule.observe(logs)
         self.history.append(logs)
         shown.end(self.epoch - 1, logs)
         self._call("on_epoch_end", self.epoch - 1, logs)

@@ -1,0 +1,80 @@
+"""Adam with Nesterov's momentum."""
+
+from collections.abc import Mapping
+from math import sqrt
+
+from portanet.backend import Array, backend_of
+from portanet.checks import number
+from portanet.nn.tree import ParameterTree
+from portanet.optim.adam import update_means
+from portanet.optim.optimizer import Hyper, Optimizer, checked_betas
+
+
+class NAdam(Optimizer):
+    """Adam that steps from where its momentum is about to lead.
+
+    g ← g + weight_decay · p, or p ← p − lr · weight_decay · p (decoupled_weight_decay)
+    μₜ = β₁ (1 − 0.96^(t · momentum_decay) / 2), t = 1, 2, …
+    m ← β₁ m + (1 − β₁) g
+    v ← β₂ v + (1 − β₂) g²
+    n = (1 − μₜ) / (1 − μ₁⋯μₜ) · g + μₜ₊₁ / (1 − μ₁⋯μₜ₊₁) · m
+    p ← p − lr · n / (√(v / (1 − β₂ᵗ)) + eps)
+
+    Definitions and defaults are PyTorch's. ``hyper["mu_product"]`` carries μ₁⋯μₜ from step to step,
+    for a schedule may change β₁ on the way. Source: Dozat, "Incorporating Nesterov momentum into
+    Adam", 2016.
+    """
+
+    slots = ("exp_avg", "exp_avg_sq")
+
+    def __init__(
+        self,
+        model: ParameterTree,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(
+            model,
+            lr=number("lr", lr),
+            betas=checked_betas(betas),
+            eps=number("eps", eps),
+            weight_decay=number("weight_decay", weight_decay),
+            momentum_decay=number("momentum_decay", momentum_decay),
+            decoupled_weight_decay=bool(decoupled_weight_decay),
+            mu_product=1.0,
+        )
+
+    def step(self, grads: Mapping[str, Array]) -> None:
+        """Do one step, as other optimizers do, and multiply its μ to those before."""
+        super().step(grads)
+        self.hyper["mu_product"] *= mu(self.steps, self.hyper)
+
+    @staticmethod
+    def update(p: Array, g: Array, state: dict[str, Array], step: int, hyper: Hyper) -> None:
+        """Change `p` and its running means in place."""
+        beta1, beta2 = hyper["betas"]
+        lr, decay = hyper["lr"], hyper["weight_decay"]
+        if decay and hyper["decoupled_weight_decay"]:
+            p *= 1.0 - lr * decay
+        elif decay:
+            g = g + decay * p
+        m, v = update_means(g, state, beta1, beta2)
+        now, later = mu(step, hyper), mu(step + 1, hyper)
+        product = hyper["mu_product"] * now
+        # Both sides of the fraction times √(1 − β₂ᵗ): one pass less over the arrays.
+        correction = sqrt(1.0 - beta2**step)
+        change = (lr * correction * (1.0 - now) / (1.0 - product)) * g
+        change += (lr * correction * later / (1.0 - product * later)) * m
+        size = backend_of(v).xp.sqrt(v)
+        size += hyper["eps"] * correction
+        change /= size
+        p -= change
+
+
+def mu(step: int, hyper: Hyper) -> float:
+    """Return the momentum of a step, which grows from about β₁ / 2 to β₁."""
+    return float(hyper["betas"][0] * (1.0 - 0.5 * 0.96 ** (step * hyper["momentum_decay"])))

@@ -1,0 +1,107 @@
+"""The schedule that goes by what the run's epochs recorded."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Literal
+
+from portanet.checks import integer, number, sign_of
+from portanet.optim.schedule import Schedule
+
+COUNTS = ("num_bad_epochs", "cooldown_counter", "reductions")
+
+
+@dataclass
+class ReduceLROnPlateau(Schedule):
+    """lr ← max(lr · factor, min_lr) when a quantity has not improved for `patience` epochs.
+
+    It improves where it is below best · (1 − threshold) or, in the threshold mode ``"abs"``, below
+    best − threshold; with the mode ``"max"`` above best · (1 + threshold) or best + threshold.
+
+    Args:
+        mode: ``"min"`` or ``"max"``: which value is the better; ``"auto"`` knows it of losses,
+            errors and accuracies.
+        factor: by which the rate is reduced, below 1.
+        patience: so many epochs without improvement are borne; one more reduces the rate.
+        threshold: how much better a value must be to count.
+        threshold_mode: ``"rel"`` or ``"abs"``: whether that is a share of the best value.
+        cooldown: so many epochs after a reduction do not count as epochs without improvement.
+        min_lr: the lowest rate.
+        eps: a reduction by no more than this is left out.
+        monitor: what is watched: ``"val_loss"``, ``"loss"``, ``"val_accuracy"``, …
+
+    Definitions and defaults are PyTorch's, `monitor` is Keras's. Unlike the other schedules it
+    keeps state, so each run needs its own. It counts epochs; a Trainer tells it of each.
+    """
+
+    mode: Literal["auto", "min", "max"] = "auto"
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    threshold_mode: Literal["rel", "abs"] = "rel"
+    cooldown: int = 0
+    min_lr: float = 0.0
+    eps: float = 1e-8
+    monitor: str = "val_loss"
+
+    best: float = field(init=False)
+    num_bad_epochs: int = field(init=False, default=0)
+    cooldown_counter: int = field(init=False, default=0)
+    reductions: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._sign = sign_of(self.monitor, self.mode)
+        if number("factor", self.factor) >= 1.0:
+            raise ValueError(f"factor must be in [0, 1), got {self.factor!r}")
+        integer("patience", self.patience, least=0)
+        number("threshold", self.threshold)
+        if self.threshold_mode not in ("rel", "abs"):
+            raise ValueError(f"threshold_mode must be 'rel' or 'abs', got {self.threshold_mode!r}")
+        integer("cooldown", self.cooldown, least=0)
+        number("min_lr", self.min_lr)
+        number("eps", self.eps)
+        self.best = -self._sign * inf
+
+    def __call__(self, count: int, initial: Any) -> dict[str, Any]:
+        """Return the rate after the reductions so far, whatever the count."""
+        lr = initial["lr"]
+        for _ in range(self.reductions):
+            lower = max(lr * self.factor, self.min_lr)
+            if lr - lower <= self.eps:  # nor will any later one reduce it
+                break
+            lr = lower
+        return {"lr": float(lr)}
+
+    def check(self, quantities: Collection[str]) -> None:
+        """Raise ValueError where the quantity will not be there."""
+        if self.monitor not in quantities:
+            raise ValueError(
+                f"ReduceLROnPlateau watches {self.monitor!r}, but there are "
+                f"{', '.join(quantities)}; a val_… quantity needs validation_data"
+            )
+
+    def observe(self, logs: Mapping[str, float]) -> None:
+        """Compare with the best epoch so far; reduce the rate when patience is at its end."""
+        value, sign, margin = logs[self.monitor], self._sign, self._sign * self.threshold
+        bound = self.best * (1.0 + margin) if self.threshold_mode == "rel" else self.best + margin
+        if sign * value > sign * bound:
+            self.best, self.num_bad_epochs = value, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            self.reductions += 1
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+
+    def state_dict(self) -> dict[str, float]:
+        """Return the best value, and how many epochs were bad, rest still, reduced the rate."""
+        return {"best": self.best} | {name: getattr(self, name) for name in COUNTS}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Continue from a `state_dict`; raise ValueError where it is another schedule's."""
+        super().load_state_dict(state)
+        self.best = float(state["best"])
+        for name in COUNTS:
+            setattr(self, name, int(state[name]))
