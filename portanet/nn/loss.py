@@ -1,6 +1,8 @@
 """Losses: one number for a batch, and its gradient by the scores."""
 
-from math import prod
+from inspect import signature
+from math import inf
+from numbers import Real
 from typing import Any, NoReturn, Protocol
 
 from portanet.backend import Array, backend_of, dtype_name
@@ -21,11 +23,15 @@ class Loss(metaclass=Named):
     that the loss is a weighted mean. Where a batch is split, each part is given the normalizer of
     the whole: then the parts' values, and their gradients, sum to the whole's.
 
+    With ``reduction="sum"`` nothing is divided: the normalizer is 1. With ``reduction="none"`` the
+    value is no number but the array of the wₙ ℓₙ; a Trainer refuses it, for it has no gradient.
+
     A loss implements `vjp` and says in `normalizer` what it divides by.
     """
 
     metrics: tuple[str, ...] = ()  # what a Trainer reports beside this loss by default
-    _last_call: LossPullback | None = None
+    reduction = "mean"
+    _last_call: tuple[LossPullback, Array] | None = None
 
     def vjp(
         self,
@@ -34,21 +40,33 @@ class Loss(metaclass=Named):
         sample_weight: Array | None = None,
         normalizer: float | Array | None = None,
     ) -> tuple[Array, LossPullback]:
-        """Return the value, an array of shape (), and ``pullback(dvalue=1) -> dscores``.
+        """Return the value and ``pullback(dvalue=1) -> dscores``.
 
-        Checks shapes and dtypes, but not values, for which it would have to wait for the device;
-        `check` does.
+        The value is an array of shape (), or, where `reduction` is "none", of the shape that the
+        loss says; dvalue is a number or of the value's shape. Checks shapes and dtypes, but not
+        values, for which it would have to wait for the device; `check` does.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define vjp")
 
     def normalizer(self, target: Array, sample_weight: Array | None = None) -> float | Array:
-        """Return what the sum over this batch is divided by."""
-        if sample_weight is None:
-            return target.shape[0]
-        return backend_of(sample_weight).xp.sum(sample_weight)
+        """Return what the sum over this batch is divided by; all its parts are given it.
+
+        Raises ValueError where `reduction` is "none".
+        """
+        if self.reduction == "mean":
+            return self._count(target, sample_weight)
+        if self.reduction == "none":
+            self._fail(
+                "reduction='none' gives many values; training, and a batch in parts, need one: "
+                "reduction='mean' or 'sum'"
+            )
+        return 1.0
 
     def check(self, scores_shape: tuple[int, ...], target: Array) -> None:
-        """Raise ValueError where a target's value is impossible for scores of this shape."""
+        """Raise ValueError where a target is impossible for scores of this shape.
+
+        Of the shape, the number of samples may be another than the target's.
+        """
 
     def __call__(self, scores: Array, target: Array, sample_weight: Array | None = None) -> Array:
         """Return the value, after checking the targets' values."""
@@ -60,18 +78,42 @@ class Loss(metaclass=Named):
         """Return the value, as calling the loss does, and remember the call for one `backward`."""
         value, pullback = self.vjp(scores, target, sample_weight)
         self.check(tuple(scores.shape), target)
-        self._last_call = pullback
+        self._last_call = pullback, value
         return value
 
-    def backward(self, dvalue: float = 1.0) -> Array:
-        """Return the gradient of the last `forward` by the scores."""
+    def backward(self, dvalue: float | Array = 1.0) -> Array:
+        """Return the gradient of the last `forward` by the scores.
+
+        `dvalue` is a number; where `reduction` is "none", it may be an array as the value.
+        """
         if self._last_call is None:
             self._fail("backward needs a forward before it", RuntimeError)
-        pullback, self._last_call = self._last_call, None
-        return pullback(float(dvalue))
+        pullback, value = self._last_call
+        if value.ndim == 0 or isinstance(dvalue, int | float):
+            dvalue = float(dvalue)
+        else:
+            backend_of(dvalue, value)
+            if dvalue.shape != value.shape or dvalue.dtype != value.dtype:
+                self._fail(
+                    f"expected dvalue as the value, {dtype_name(value)} of shape "
+                    f"{tuple(value.shape)}, got {dtype_name(dvalue)} of shape {tuple(dvalue.shape)}"
+                )
+        self._last_call = None
+        return pullback(dvalue)
 
     def _fail(self, message: str, error: type[Exception] = ValueError) -> NoReturn:
         raise error(f"{type(self).__name__}: {message}")
+
+    def _require(self, xp: Any, fine: Array, message: str) -> None:
+        """Raise ValueError with the first sample where something is not fine."""
+        if not bool(xp.all(fine)):
+            bad = xp.any(xp.reshape(~fine, (fine.shape[0], -1)), axis=1)
+            first = int(xp.argmax(xp.astype(bad, xp.int64)))
+            self._fail(f"{message}, first in sample {first}")
+
+    def _require_finite(self, xp: Any, target: Array) -> None:
+        if xp.isdtype(target.dtype, "real floating"):
+            self._require(xp, xp.isfinite(target), "target contains numbers that are not finite")
 
     def _accept(self, scores: Array, target: Array, sample_weight: Array | None) -> Any:
         arrays = (scores, target) if sample_weight is None else (scores, target, sample_weight)
@@ -86,6 +128,12 @@ class Loss(metaclass=Named):
             self._fail(f"expected sample_weight of shape ({n},), got {got}")
         return backend.xp
 
+    def _count(self, target: Array, sample_weight: Array | None) -> float | Array:
+        """Return what a mean divides by: the number of samples, each counted with its weight."""
+        if sample_weight is None:
+            return target.shape[0]
+        return backend_of(sample_weight).xp.sum(sample_weight)
+
     def _weighting(
         self,
         xp: Any,
@@ -94,122 +142,40 @@ class Loss(metaclass=Named):
         sample_weight: Array | None,
         normalizer: float | Array | None,
     ) -> tuple[Array | None, float | Array]:
-        """Return the weights and the normalizer as they can meet the scores: in their dtype."""
-        if normalizer is None:
-            normalizer = self.normalizer(target, sample_weight)
-        if type(normalizer) not in (int, float):
-            normalizer = xp.asarray(normalizer, dtype=scores.dtype, device=scores.device)
-            # Where all samples weigh 0, so do the loss and its gradient.
-            normalizer = xp.where(normalizer == 0, xp.ones_like(normalizer), normalizer)
+        """Return the weights and the divisor as they can meet the scores: in dtype and shape."""
+        divisor: float | Array = 1.0
+        if self.reduction == "mean":
+            divisor = self.normalizer(target, sample_weight) if normalizer is None else normalizer
+        elif normalizer is not None:
+            self.normalizer(target, sample_weight)  # refuses "none"; a sum is never divided
+        # Where all samples weigh 0, so do the loss and its gradient: they are divided by infinity.
+        if isinstance(divisor, Real):  # as NumPy's sums are, too: they are no arrays
+            divisor = float(divisor) or inf
+        else:
+            divisor = xp.asarray(divisor, dtype=scores.dtype, device=scores.device)
+            divisor = xp.where(divisor == 0, inf, divisor)
         if sample_weight is not None:
             sample_weight = xp.astype(sample_weight, scores.dtype, copy=False)
-        return sample_weight, normalizer
+            sample_weight = by_sample(xp, sample_weight, scores.ndim)
+        return sample_weight, divisor
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_last_call": None}  # a pullback cannot be copied or pickled
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        options = signature(type(self)).parameters.values()
+        given = [(o.name, getattr(self, o.name, o.default), o.default) for o in options]
+        told = ", ".join(f"{name}={value!r}" for name, value, usual in given if value != usual)
+        return f"{type(self).__name__}({told})"
 
 
-class CrossEntropyLoss(Loss):
-    """Softmax and cross-entropy in one block: ℓ = −Σₖ pₖ log softmax(s)ₖ.
-
-    With z = s − max s: ℓ = Σₖ pₖ (log Σⱼ exp zⱼ − zₖ), dℓ/ds = softmax(s) Σₖ pₖ − p.
-
-    Shapes: scores s (N, K), floating-point; target: class indices (N,), integers in [0, K), for
-    which p is one-hot, or p itself (N, K), one-hot or soft, any real dtype. The result has the
-    scores' dtype. It is a mean over the batch, weighted by `sample_weight` (N,) where given.
-    """
-
-    metrics = ("accuracy",)
-
-    def vjp(
-        self,
-        scores: Array,
-        target: Array,
-        sample_weight: Array | None = None,
-        normalizer: float | Array | None = None,
-    ) -> tuple[Array, LossPullback]:
-        """Return the value and the pullback, which keeps exp(z) and p."""
-        xp = self._accept(scores, target, sample_weight)
-        if scores.ndim != 2:
-            self._fail(f"expected scores of shape (N, K), got {tuple(scores.shape)}")
-        p = self._distribution(xp, scores, target)
-        mass = xp.sum(p, axis=1)
-        z = scores - xp.max(scores, axis=1, keepdims=True)
-        e = xp.exp(z)
-        sums = xp.sum(e, axis=1)
-        # A score of −∞ has e = 0; where p is 0, too, it must not make 0 · ∞.
-        losses = xp.log(sums) * mass - xp.sum(xp.where(p != 0, z, 0.0) * p, axis=1)
-        weights, divisor = self._weighting(xp, scores, target, sample_weight, normalizer)
-        if weights is not None:
-            losses = losses * weights
-        value = xp.sum(losses) / divisor
-
-        def pullback(dvalue: float | Array = 1.0) -> Array:
-            d = (e * (mass / sums)[:, None] - p) * (dvalue / divisor)
-            return d if weights is None else d * weights[:, None]
-
-        return value, pullback
-
-    def _distribution(self, xp: Any, scores: Array, target: Array) -> Array:
-        """Return the targets as p (N, K) in the scores' dtype."""
-        n, k = scores.shape
-        if tuple(target.shape) == (n, k):
-            return xp.astype(target, scores.dtype, copy=False)
-        if tuple(target.shape) != (n,):
-            got = tuple(target.shape)
-            self._fail(f"expected target of shape ({n},) or ({n}, {k}), got {got}")
-        if not xp.isdtype(target.dtype, "integral"):
-            self._fail(f"class indices must be integers, got {dtype_name(target)}", TypeError)
-        labels = xp.astype(target, xp.int64, copy=False)
-        classes = xp.arange(k, dtype=xp.int64, device=scores.device)
-        return xp.astype(classes[:, None] == labels[None, :], scores.dtype).T
-
-    def check(self, scores_shape: tuple[int, ...], target: Array) -> None:
-        """Raise ValueError for a class index outside [0, K)."""
-        if target.ndim != 1 or target.shape[0] == 0:
-            return
-        xp = backend_of(target).xp
-        low, high, k = int(xp.min(target)), int(xp.max(target)), scores_shape[-1]
-        if low < 0 or high >= k:
-            self._fail(
-                f"class indices must be in 0 … {k - 1}, as the scores have {k} columns; "
-                f"got {low if low < 0 else high}"
-            )
+def by_sample(xp: Any, values: Array, ndim: int) -> Array:
+    """Return values (N,) in a shape that meets arrays (N, …) of `ndim` axes."""
+    return values if ndim == 1 else xp.reshape(values, (-1, *(1,) * (ndim - 1)))
 
 
-class MSELoss(Loss):
-    """Mean squared error: ℓ = Σⱼ (sⱼ − tⱼ)² / J over the J numbers of a sample.
-
-    dℓ/ds = 2 (s − t) / J.
-
-    Shapes: scores s and target t (N, …), equal. The result has the scores' dtype. It is a mean over
-    the batch, weighted by `sample_weight` (N,) where given.
-    """
-
-    def vjp(
-        self,
-        scores: Array,
-        target: Array,
-        sample_weight: Array | None = None,
-        normalizer: float | Array | None = None,
-    ) -> tuple[Array, LossPullback]:
-        """Return the value and the pullback, which keeps s − t."""
-        xp = self._accept(scores, target, sample_weight)
-        if target.shape != scores.shape:
-            expected, got = tuple(scores.shape), tuple(target.shape)
-            self._fail(f"expected target of the scores' shape {expected}, got {got}")
-        difference = scores - xp.astype(target, scores.dtype, copy=False)
-        weights, divisor = self._weighting(xp, scores, target, sample_weight, normalizer)
-        weighted = difference
-        if weights is not None:
-            weighted = difference * xp.reshape(weights, (-1, *(1,) * (scores.ndim - 1)))
-        value = xp.sum(weighted * difference) / divisor
-
-        def pullback(dvalue: float | Array = 1.0) -> Array:
-            return weighted * (2.0 * dvalue / divisor)
-
-        return value, pullback
-
-    def normalizer(self, target: Array, sample_weight: Array | None = None) -> float | Array:
-        """Return the number of elements, each counted with its sample's weight."""
-        return super().normalizer(target, sample_weight) * prod(target.shape[1:])
+def reduction_named(reduction: str) -> str:
+    """Return how a loss is reduced, or raise ValueError."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    return reduction

@@ -1,0 +1,162 @@
+"""Losses of classes: how improbable the scores make the targets."""
+
+from typing import Any
+
+from portanet.backend import Array, backend_of
+from portanet.checks import number
+from portanet.nn.class_loss import ClassLoss, scaled
+from portanet.nn.elementwise_loss import ElementwiseLoss, Slope
+from portanet.nn.fixed import Fixed
+from portanet.nn.loss import LossPullback
+
+
+class CrossEntropyLoss(ClassLoss):
+    """Softmax and cross-entropy in one block: ℓ = −Σₖ ωₖ pₖ log softmax(s)ₖ.
+
+    With z = s − max s: log softmax(s)ₖ = zₖ − log Σⱼ exp zⱼ, and with t = ω p:
+    dℓ/ds = softmax(s) Σₖ tₖ − t.
+
+    Args:
+        weight: ω (K,), by default 1; a list, or an array of any backend.
+        ignore_index: samples with this label have no part in the loss, nor in what the mean
+            divides by.
+        reduction: "mean", "sum", or "none" for the array (N, d₁, …) of the ℓ.
+        label_smoothing: ε in [0, 1]: p is replaced by (1 − ε) p + ε/K.
+
+    Shapes: scores s (N, K), or (N, K, d₁, …) for images and sequences, floating-point; target:
+    class indices (N, d₁, …), integers in [0, K) or `ignore_index`, for which p is one-hot; or
+    floating-point p itself, one-hot or soft, of the scores' shape. The result has the scores'
+    dtype. `sample_weight` (N,) weighs the samples.
+
+    The mean is PyTorch's: for class indices it divides by Σ ω of the targets' classes, for p by
+    the number of distributions. Where that is 0, as all targets are ignored, so are the loss and
+    its gradient (PyTorch: NaN). Source of label smoothing: Szegedy et al., "Rethinking the
+    inception architecture for computer vision", 2016.
+    """
+
+    takes_probabilities = True
+
+    def __init__(
+        self,
+        weight: Any = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(weight, ignore_index, reduction)
+        self.label_smoothing = number("label_smoothing", label_smoothing, high=1.0)
+
+    def vjp(
+        self,
+        scores: Array,
+        target: Array,
+        sample_weight: Array | None = None,
+        normalizer: float | Array | None = None,
+    ) -> tuple[Array, LossPullback]:
+        """Return the value and the pullback, which keeps exp(z), its sums and t."""
+        xp = self._accept(scores, target, sample_weight)
+        t = self._terms(xp, scores, target, sample_weight, normalizer)
+        z = scores - xp.max(scores, axis=1, keepdims=True)
+        e = xp.exp(z)
+        sums = xp.sum(e, axis=1, keepdims=True)
+        # A score of −∞ has probability 0; where t is 0, too, it must not make 0 · ∞.
+        losses = xp.where(t != 0, xp.log(sums) - z, 0.0) * t
+        each = self.reduction == "none"
+
+        def pullback(dvalue: float | Array = 1.0) -> Array:
+            return scaled(e * (xp.sum(t, axis=1, keepdims=True) / sums) - t, dvalue)
+
+        return xp.sum(losses, axis=1 if each else None), pullback
+
+
+class NLLLoss(ClassLoss):
+    """Negative log-likelihood of log-probabilities: ℓ = −ωₖ sₖ at the target's class k.
+
+    dℓ/ds is −ωₖ at k and 0 elsewhere. `CrossEntropyLoss` is a `LogSoftmax` and this, in one block.
+
+    Args:
+        weight: ω (K,), by default 1; a list, or an array of any backend.
+        ignore_index: samples with this label have no part in the loss, nor in what the mean
+            divides by.
+        reduction: "mean", "sum", or "none" for the array (N, d₁, …) of the ℓ.
+
+    Shapes: scores s (N, K, d₁, …), log-probabilities; target (N, d₁, …), integers in [0, K) or
+    `ignore_index`. The result has the scores' dtype. `sample_weight` (N,) weighs the samples. The
+    mean divides as that of `CrossEntropyLoss` does.
+    """
+
+    def vjp(
+        self,
+        scores: Array,
+        target: Array,
+        sample_weight: Array | None = None,
+        normalizer: float | Array | None = None,
+    ) -> tuple[Array, LossPullback]:
+        """Return the value and the pullback, which keeps dℓ/ds."""
+        xp = self._accept(scores, target, sample_weight)
+        slope = -self._terms(xp, scores, target, sample_weight, normalizer)
+        # A log-probability of −∞ at another class must not make 0 · ∞.
+        losses = xp.where(slope != 0, scores, 0.0) * slope
+        each = self.reduction == "none"
+
+        def pullback(dvalue: float | Array = 1.0) -> Array:
+            return scaled(slope, dvalue)
+
+        return xp.sum(losses, axis=1 if each else None), pullback
+
+
+class BCEWithLogitsLoss(ElementwiseLoss):
+    """Sigmoid and binary cross-entropy in one block, for targets of their own for each score.
+
+    ℓ = −ω (π t log σ(s) + (1 − t) log(1 − σ(s))); with q = 1 − t + π t, dℓ/ds = ω (q σ(s) − π t).
+    Nothing overflows nor cancels: −log σ(s) = max(−s, 0) + log(1 + exp(−abs(s))).
+
+    Args:
+        weight: ω, by default 1: a number or an array that broadcasts to one sample's shape.
+        reduction: "mean" over all numbers, "sum", or "none" for the array of the ℓ.
+        pos_weight: π, the weight of the positive class, as `weight`: above 1 it favours recall.
+
+    Shapes: scores s and target t (N, …), equal; t in [0, 1], of any real dtype. The result has the
+    scores' dtype. `sample_weight` (N,) weighs the samples (PyTorch takes them as `weight`, too).
+    """
+
+    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
+        super().__init__(reduction)
+        self.weight = None if weight is None else Fixed("weight", weight)
+        self.pos_weight = None if pos_weight is None else Fixed("pos_weight", pos_weight)
+
+    def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
+        weight = self._fixed("weight", self.weight, s)
+        pos_weight = self._fixed("pos_weight", self.pos_weight, s)
+        positive = t if pos_weight is None else t * pos_weight
+        q = 1.0 if pos_weight is None else 1.0 - t + positive
+        e = xp.exp(-xp.abs(s))
+        above = xp.maximum(s, xp.zeros_like(s))
+        losses = (1.0 - t) * above + positive * (above - s) + q * xp.log1p(e)
+
+        def slope(scale: Any) -> Array:
+            sigmoid = xp.maximum(e, xp.astype(s > 0, s.dtype)) / (1.0 + e)
+            return (q * sigmoid - positive) * (scale if weight is None else scale * weight)
+
+        return (losses if weight is None else losses * weight), slope
+
+    def _fixed(self, what: str, fixed: Fixed | None, scores: Array) -> Array | None:
+        """Return weights as they can meet the scores, or raise ValueError for their shape."""
+        if fixed is None:
+            return None
+        one, shape = tuple(scores.shape[1:]), fixed.shape
+        aligned = zip(reversed(shape), reversed((1, *one)), strict=False)
+        if len(shape) > 1 + len(one) or any(n not in (1, m) for n, m in aligned):
+            self._fail(
+                f"{what} of shape {shape} does not broadcast to one sample's shape {one}; "
+                "sample_weight weighs the samples"
+            )
+        return fixed.on(backend_of(scores), scores.dtype)
+
+    def check(self, scores_shape: tuple[int, ...], target: Array) -> None:
+        """Raise ValueError for a target of another shape, and for numbers outside [0, 1]."""
+        super().check(scores_shape, target)
+        xp = backend_of(target).xp
+        if not xp.isdtype(target.dtype, "bool"):
+            inside = (target >= 0) & (target <= 1)
+            self._require(xp, inside, "targets are probabilities, in [0, 1]; got others")

@@ -1,0 +1,62 @@
+"""What losses share that take each score with its own target."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+from portanet.backend import Array, backend_of
+from portanet.nn.loss import Loss, LossPullback, reduction_named
+
+# The derivative of ℓ by s, multiplied by what it is given: a number, or an array that broadcasts.
+Slope = Callable[[Any], Array]
+
+
+class ElementwiseLoss(Loss):
+    """A loss with a term ℓ(s, t) for each score s and its target t; a mean is over all of them.
+
+    A subclass says in `_formula` what ℓ and its derivative are.
+    """
+
+    def __init__(self, reduction: str = "mean") -> None:
+        self.reduction = reduction_named(reduction)
+
+    def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
+        """Return the ℓ and their derivative by s."""
+        raise NotImplementedError
+
+    def vjp(
+        self,
+        scores: Array,
+        target: Array,
+        sample_weight: Array | None = None,
+        normalizer: float | Array | None = None,
+    ) -> tuple[Array, LossPullback]:
+        """Return the value, with ``reduction="none"`` of the scores' shape, and the pullback."""
+        xp = self._accept(scores, target, sample_weight)
+        self._check_shape(tuple(scores.shape), target)
+        target = xp.astype(target, scores.dtype, copy=False)
+        losses, slope = self._formula(xp, scores, target)
+        weights, divisor = self._weighting(xp, scores, target, sample_weight, normalizer)
+        if weights is not None:
+            losses = losses * weights
+        value = losses if self.reduction == "none" else xp.sum(losses) / divisor
+
+        def pullback(dvalue: float | Array = 1.0) -> Array:
+            scale = dvalue / divisor
+            return slope(scale if weights is None else scale * weights)
+
+        return value, pullback
+
+    def _count(self, target: Array, sample_weight: Array | None) -> float | Array:
+        """Return the number of elements, each counted with its sample's weight."""
+        return super()._count(target, sample_weight) * prod(target.shape[1:])
+
+    def _check_shape(self, expected: tuple[int, ...], target: Array) -> None:
+        if tuple(target.shape) != expected:
+            got = tuple(target.shape)
+            self._fail(f"expected target of the scores' shape {expected}, got {got}")
+
+    def check(self, scores_shape: tuple[int, ...], target: Array) -> None:
+        """Raise ValueError for a target of another shape, and for numbers that are not finite."""
+        self._check_shape((*target.shape[:1], *scores_shape[1:]), target)
+        self._require_finite(backend_of(target).xp, target)

@@ -1,0 +1,43 @@
+"""Numbers that are given once, when a loss is made, for scores of any backend and dtype."""
+
+from copy import deepcopy
+from reprlib import repr as shortened
+from typing import Any
+
+from portanet.backend import Array, Backend
+from portanet.registry import place
+from portanet.selection import get_backend
+
+
+class Fixed:
+    """Weights from a number, a list or an array of any backend; they stay as they were given.
+
+    They are brought to each backend and dtype once, when first needed there: two threads that need
+    them at once may both do it, and get the same.
+
+    Raises ValueError where one is negative or not finite.
+    """
+
+    def __init__(self, what: str, values: Any) -> None:
+        source = place(values)
+        # As Python's numbers: what is selected now, such as float32, must not round them.
+        self._values = deepcopy(values) if source is None else source.to_numpy(values).tolist()
+        self._arrays: dict[tuple[Backend, Any], Array] = {}
+        backend = get_backend()
+        array = backend.asarray(self._values, backend.dtype)
+        if not bool(backend.xp.all(backend.xp.isfinite(array) & (array >= 0))):
+            raise ValueError(f"{what} must be finite and not negative, got {self!r}")
+        self.shape = tuple(array.shape)
+
+    def on(self, backend: Backend, dtype: Any) -> Array:
+        """Return the numbers as an array of a backend and one of its dtypes."""
+        key = backend, dtype
+        if key not in self._arrays:
+            self._arrays[key] = backend.asarray(self._values, str(dtype).rpartition(".")[2])
+        return self._arrays[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_arrays": {}}  # which hold backends
+
+    def __repr__(self) -> str:
+        return shortened(self._values)

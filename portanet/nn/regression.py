@@ -1,0 +1,94 @@
+"""Losses of numbers: how far the scores are from the targets."""
+
+from typing import Any
+
+from portanet.backend import Array
+from portanet.checks import number
+from portanet.nn.elementwise_loss import ElementwiseLoss, Slope
+
+
+class MSELoss(ElementwiseLoss):
+    """Mean squared error: ℓ = (s − t)², dℓ/ds = 2 (s − t).
+
+    Args:
+        reduction: "mean" over all numbers, "sum", or "none" for the array of the ℓ.
+
+    Shapes: scores s and target t (N, …), equal; t of any real dtype. The result has the scores'
+    dtype. `sample_weight` (N,) weighs the samples.
+    """
+
+    def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
+        d = s - t
+        return d * d, lambda scale: d * (2.0 * scale)
+
+
+class L1Loss(ElementwiseLoss):
+    """Mean absolute error: ℓ = abs(s − t), dℓ/ds = sign(s − t), which is 0 where s = t.
+
+    Args:
+        reduction: "mean" over all numbers, "sum", or "none" for the array of the ℓ.
+
+    Shapes: scores s and target t (N, …), equal; t of any real dtype. The result has the scores'
+    dtype. `sample_weight` (N,) weighs the samples.
+    """
+
+    def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
+        d = s - t
+        return xp.abs(d), lambda scale: xp.sign(d) * scale
+
+
+class HuberLoss(ElementwiseLoss):
+    """Squared where the error is small, absolute where it is large.
+
+    With d = s − t and c = d, clipped to [−delta, delta]: ℓ = c (d − c/2), that is d²/2 where
+    abs(d) ≤ delta, else delta (abs(d) − delta/2); dℓ/ds = c.
+
+    Args:
+        reduction: "mean" over all numbers, "sum", or "none" for the array of the ℓ.
+        delta: where the two meet, above 0.
+
+    Shapes: scores s and target t (N, …), equal; t of any real dtype. The result has the scores'
+    dtype. `sample_weight` (N,) weighs the samples. Source: Huber, "Robust estimation of a location
+    parameter", 1964.
+    """
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.delta = number("delta", delta)
+        if self.delta == 0.0:
+            raise ValueError("delta must be above 0: with 0 there would be no loss")
+
+    def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
+        d = s - t
+        c = _clipped(xp, d, self.delta)
+        return c * (d - 0.5 * c), lambda scale: c * scale
+
+
+class SmoothL1Loss(ElementwiseLoss):
+    """Absolute error with its corner rounded: `HuberLoss` with delta = beta, over beta.
+
+    With d = s − t and c = d / beta, clipped to [−1, 1]: ℓ = c (d − beta c/2), that is
+    d²/(2 beta) where abs(d) < beta, else abs(d) − beta/2; dℓ/ds = c. With beta = 0 it is `L1Loss`.
+
+    Args:
+        reduction: "mean" over all numbers, "sum", or "none" for the array of the ℓ.
+        beta: half the width of what is rounded.
+
+    Shapes: scores s and target t (N, …), equal; t of any real dtype. The result has the scores'
+    dtype. `sample_weight` (N,) weighs the samples. Source: Girshick, "Fast R-CNN", 2015.
+    """
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.beta = number("beta", beta)
+
+    def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
+        beta, d = self.beta, s - t
+        c = _clipped(xp, d / beta, 1.0) if beta > 0.0 else xp.sign(d)
+        return c * (d - (0.5 * beta) * c), lambda scale: c * scale
+
+
+def _clipped(xp: Any, d: Array, bound: float) -> Array:
+    # Arrays, not the number: NumPy compares two arrays several times as fast.
+    bounds = xp.full_like(d, bound)
+    return xp.minimum(xp.maximum(d, -bounds), bounds)

@@ -1,0 +1,42 @@
+"""Reshape: what it makes of a sample, and of the memory."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from portanet import nn
+from portanet.nn import Context
+
+X = np.arange(24.0).reshape(2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((12,), (2, 12)),
+        ((-1,), (2, 12)),
+        ((6, -1), (2, 6, 2)),
+        ((2, -1, 3), (2, 2, 2, 3)),
+        ((-1, 12), (2, 1, 12)),
+    ],
+)
+def test_reshape_keeps_the_order_of_the_elements(place: Any, shape: Any, expected: Any) -> None:
+    y, pullback = nn.Reshape(*shape).vjp(place.array(X), Context())
+    np.testing.assert_array_equal(place.host(y), X.reshape(expected))
+    dx, _ = pullback(y)
+    np.testing.assert_array_equal(place.host(dx), X)
+
+
+def test_reshape_of_single_numbers_of_integers_and_of_no_samples(place: Any) -> None:
+    assert nn.Reshape()(place.array(np.ones((3, 1)))).shape == (3,)
+    assert nn.Reshape(1, 1)(place.array(np.ones(3))).shape == (3, 1, 1)
+    place.check(nn.Reshape(4)(place.array(np.ones((3, 2, 2), "int64"))), (3, 4), "int64")
+    place.check(nn.Reshape(6, -1)(place.array(np.zeros((0, 3, 4)))), (0, 6, 2))
+
+
+def test_reshape_of_a_layers_output_is_a_view_with_the_batch_innermost() -> None:
+    y = nn.Linear(5, 12)(np.ones((4, 5), "float32"))
+    images = nn.Reshape(3, 2, 2)(y)
+    assert np.shares_memory(images, y)
+    assert images.strides[0] == images.itemsize
