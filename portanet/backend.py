@@ -1,21 +1,19 @@
 """Where arrays live: what portanet asks of an array library.
 
-A `Backend` is an array library on one device. Every method has a generic version here, written in
-nothing but the array API standard; a backend overrides one where its library can do better, and
-the generic version stays the oracle of its tests.
+A `Backend` is an array library on one device: how it is imported, where its arrays come from and go
+to, and, in `Kernels`, what it computes beyond the standard.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import copy
-from math import prod
 from typing import Any, ClassVar, Self
 
-from portanet import im2col as _generic
+from portanet.kernels import Array as Array
+from portanet.kernels import Kernels
 from portanet.random import Key, Shape
 from portanet.registry import known, place
 
-Array = Any  # an array of any backend; the standard has no common base class
 _REAL = "biuf"  # NumPy's kinds of dtypes that hold real numbers
 
 
@@ -27,7 +25,7 @@ class BackendMismatchError(BackendError, TypeError):
     """Arrays of different backends, or devices, met in one call."""
 
 
-class Backend:
+class Backend(Kernels):
     """An array library on a device, with the default dtype of new parameters and data.
 
     Subclass it to add a library: set `name` and `package`, say in `load` how its array API
@@ -192,35 +190,6 @@ class Backend:
 
     def release_memory(self) -> None:
         """Give memory that is free, but kept for later arrays, back to the system."""
-
-    def im2col(self, x: Array, window: _generic.Window) -> Array:
-        """Lay the pixels under each window position in a column; see `portanet.im2col.im2col`."""
-        return _generic.im2col(self.xp, x, window)
-
-    def col2im(
-        self, columns: Array, shape: tuple[int, int, int, int], window: _generic.Window
-    ) -> Array:
-        """Add columns back to their pixels; see `portanet.im2col.col2im`."""
-        return _generic.col2im(self.xp, columns, shape, window)
-
-    def index_add(self, x: Array, indices: Array, values: Array) -> Array:
-        """Add ``values[i]`` to ``x[indices[i]]`` in place, for every i, and return `x`.
-
-        `x` is (V, …), `indices` integers (N,) in [0, V), `values` (N, …) in x's dtype. Indices may
-        repeat: their values are summed. They are not checked, for that would wait for the device.
-        The standard has no assignment through integer arrays, so the generic version is a product
-        with one-hot rows: it takes O(N·V) and needs finite values.
-        """
-        xp = self.xp
-        rows = xp.arange(x.shape[0], dtype=xp.int64, device=x.device)
-        hits = rows[:, None] == xp.astype(indices, xp.int64)[None, :]
-        flat = xp.reshape(values, (values.shape[0], prod(x.shape[1:])))
-        x[...] += xp.reshape(xp.astype(hits, x.dtype) @ flat, x.shape)
-        return x
-
-    def fused(self, formula: Callable[..., Any]) -> Callable[..., Any]:
-        """Return an element-wise `formula` as this library runs it fastest; here, as it is."""
-        return formula
 
 
 def backend_of(array: Array, *others: Array) -> Backend:

@@ -52,7 +52,8 @@ def check_gradients(
 
     Args:
         function: the layer or loss; it is left as it is.
-        x: its input, in the dtype to compute in: float64 to be sure of seven digits.
+        x: its input, in the dtype to compute in: float64 to be sure of seven digits. Integers, such
+            as indices, have no gradient: the parameters' are checked, in their own dtype.
         target: the target, for a loss.
         sample_weight: the samples' weights, for a loss.
         training: whether the layer runs in training mode (its random masks stay fixed).
@@ -64,15 +65,14 @@ def check_gradients(
     scale s = 10⁻³ · the largest ‖gradient‖ among x and the parameters keeps chance cancellations,
     and gradients that are zero but for rounding, from looking like errors.
 
-    Raises ValueError where x contains a number that is not finite, or where gradients are missing
-    or of the wrong shape, or where the layer changes x or dy in place. A kink (ReLU at 0, a tie in
-    max-pooling) within a step has no derivative: choose an x away from it.
+    Raises ValueError where x contains a number that is not finite, where gradients are missing or
+    of the wrong shape, where there is nothing that has one, or where the layer changes x or dy in
+    place. A kink (ReLU at 0, a tie in max-pooling) within a step has no derivative: choose an x
+    away from it.
     """
     backend = backend_of(x)
     if not bool(backend.xp.all(backend.xp.isfinite(x))):
         raise ValueError("check_gradients: x contains numbers that are not finite")
-    if eps is None:
-        eps = 1e-5 if dtype_name(x) == "float64" else 1e-2
     key = Key(seed).child("check_gradients")
     if isinstance(function, Layer) and not (target is None and sample_weight is None):
         raise TypeError("check_gradients: a layer takes neither target nor sample_weight")
@@ -88,6 +88,10 @@ def check_gradients(
             raise ValueError(
                 f"gradient of {name!r}: expected shape {tuple(array.shape)}, got {got}"
             )
+    if not arrays:
+        raise ValueError("check_gradients: x holds integers, and there are no parameters")
+    if eps is None:
+        eps = 1e-5 if dtype_name(next(iter(arrays.values()))) == "float64" else 1e-2
     scale = 1e-3 * max(_norm(backend, gradient) for gradient in gradients.values()) or 1.0
     worst = {}
     for name, array in arrays.items():
@@ -122,14 +126,16 @@ def _layer(
     layer: Layer, x: Array, training: bool, backend: Backend, key: Key
 ) -> tuple[dict[str, Array], dict[str, Array], Value]:
     """Return the arrays to vary, their gradients, and F at an array moved along a direction."""
-    layer = deepcopy(layer).to(backend, dtype=dtype_name(x))
+    differentiable = x.dtype in backend.floats
+    layer = deepcopy(layer).to(backend, dtype=dtype_name(x) if differentiable else None)
 
     def run(x: Array) -> tuple[Array, Any]:
         return layer.vjp(x, Context(training, rng=key.child("mask")))
 
     given_x = backend.xp.asarray(x, copy=True)
     y, pullback = run(given_x)
-    run(0.9 * x)  # a pullback belongs to its own call, whatever the layer did since
+    # A pullback belongs to its own call, whatever the layer did since.
+    run(0.9 * x if differentiable else backend.xp.flip(x))
     # Far from uniform, so that a sum over the wrong axis shows.
     dy = backend.asarray(key.child("dy").normal(tuple(y.shape)), dtype_name(y))
     given_dy = backend.xp.asarray(dy, copy=True)
@@ -156,7 +162,10 @@ def _layer(
             if name != "x":
                 layer.params[name] = before
 
-    return {"x": x, **layer.params}, {"x": dx, **grads}, value
+    arrays, gradients = dict(layer.params), dict(grads)
+    if differentiable:
+        arrays, gradients = {"x": x, **arrays}, {"x": dx, **gradients}
+    return arrays, gradients, value
 
 
 def _loss(

@@ -60,8 +60,24 @@ class Window:
             pads = ((vertical, vertical), (horizontal, horizontal))
         return cls(kernel, strides, pads, dilations)
 
-    # Both answers are asked for again and again, and at small batches computing them counts.
+    # The answers are asked for again and again, and at small batches computing them counts.
     @lru_cache(maxsize=1024)  # noqa: B019 (windows are values, few and small)
+    def mirrored(self) -> "Window | None":
+        """Return the window that carries gradients from the positions back to the pixels.
+
+        With stride 1 that is a convolution, too: of the outputs' gradients with the weights turned
+        by 180°. None where a stride leaves gaps, or the padding is wider than the window reaches.
+        """
+        reach = [d * (k - 1) for k, d in zip(self.kernel, self.dilation, strict=True)]
+        pads = tuple(
+            (r - before, r - after)
+            for r, (before, after) in zip(reach, self.padding, strict=True)
+        )
+        if self.stride != (1, 1) or min(map(min, pads)) < 0:
+            return None
+        return Window(self.kernel, (1, 1), pads, self.dilation)  # type: ignore[arg-type]
+
+    @lru_cache(maxsize=1024)  # noqa: B019
     def output_size(self, height: int, width: int) -> Pair:
         """Return how many positions the window takes along each axis of an image."""
         sizes = []

@@ -16,16 +16,23 @@ import portanet as pn
 from portanet import nn, optim
 
 Shape = tuple[int, ...]
-CHANGES_WITH_MODE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout)
+CHANGES_WITH_MODE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout, nn.Dropout2d)
 
 
 @dataclass(frozen=True)
 class LayerCase:
-    """A layer and the shape of an input for it."""
+    """A layer, the shape of an input for it, and below what its indices are where it takes some."""
 
     id: str
     make: Callable[[], nn.Layer]
     shape: Shape
+    indices: int | None = None
+
+    def x(self, name: str = "x") -> Any:
+        """Return an input on the host: always the same for a name."""
+        if self.indices is None:
+            return numbers(name, self.shape)
+        return pn.Key(11).child(name).integers(self.indices, self.shape)
 
     @property
     def modes(self) -> tuple[bool, ...]:
@@ -43,22 +50,29 @@ class LayerCase:
 
 @dataclass(frozen=True)
 class LossCase:
-    """A loss, its scores' shape, the kind of its target, and whether samples are weighted."""
+    """A loss, its scores' and its value's shape, its target, and whether samples are weighted."""
 
     id: str
     make: Callable[[], nn.Loss]
     shape: Shape
-    target: str  # "indices", "one-hot", "soft" or "numbers"
+    target: str  # "indices", "ignored", "one-hot", "soft", "numbers", "integers" or "fractions"
     weighted: bool = False
+    value: Shape = ()
 
     def targets(self) -> Any:
-        """Return a target on the host."""
-        n, k = self.shape[0], self.shape[-1]
-        indices = pn.Key(5).child("target").integers(k, (n,))
-        if self.target == "indices":
+        """Return a target on the host; of "ignored" indices, every third is the loss's own."""
+        if self.target in ("indices", "ignored", "one-hot"):
+            n, k, *rest = self.shape
+            indices = pn.Key(5).child("target").integers(k, (n, *rest))
+            if self.target == "one-hot":
+                return np.eye(k)[indices]
+            if self.target == "ignored":
+                indices.flat[::3] = self.make().ignore_index
             return indices
-        if self.target == "one-hot":
-            return np.eye(k, dtype="int64")[indices]
+        if self.target == "integers":
+            return pn.Key(5).child("target").integers(2, self.shape)
+        if self.target == "fractions":
+            return pn.Key(5).child("target").uniform(self.shape)
         values = numbers("target", self.shape)
         if self.target == "soft":
             return np.exp(values) / np.exp(values).sum(axis=1, keepdims=True)
@@ -105,6 +119,11 @@ def nested() -> nn.Sequential:
     return nn.Sequential(
         {"body": body, "act": nn.Tanh(), "pool": pool, "flat": nn.Flatten(), "head": head}
     )
+
+
+def words() -> nn.Sequential:
+    """Return a network that takes indices."""
+    return nn.Sequential(nn.Embedding(6, 2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(6, 3))
 
 
 def small_cnn() -> nn.Sequential:
@@ -165,23 +184,61 @@ LAYERS = [
     LayerCase("batch-norm-2d-plain", lambda: nn.BatchNorm2d(2, affine=False), (3, 2, 3, 2)),
     LayerCase("batch-norm-2d-no-tracking", lambda: nn.BatchNorm2d(2, track_running_stats=False), (3, 2, 3, 2)),
     LayerCase("batch-norm-2d-nothing", lambda: nn.BatchNorm2d(2, affine=False, track_running_stats=False), (3, 2, 3, 2)),
+    LayerCase("layer-norm", lambda: nn.LayerNorm(5), (4, 5)),
+    LayerCase("layer-norm-no-bias", lambda: nn.LayerNorm(5, bias=False), (2, 4, 5)),
+    LayerCase("layer-norm-images", lambda: nn.LayerNorm((3, 2, 4)), (2, 3, 2, 4)),
+    LayerCase("layer-norm-rows", lambda: nn.LayerNorm((2, 4), eps=1e-3), (2, 3, 2, 4)),
+    LayerCase("layer-norm-plain", lambda: nn.LayerNorm(5, elementwise_affine=False), (4, 5)),
+    LayerCase("layer-norm-1d", lambda: nn.LayerNorm(5), (5,)),
+    LayerCase("group-norm", lambda: nn.GroupNorm(2, 4), (2, 4, 2, 3)),
+    LayerCase("group-norm-one", lambda: nn.GroupNorm(1, 3, eps=1e-3), (2, 3, 2, 4)),
+    LayerCase("group-norm-each", lambda: nn.GroupNorm(3, 3, affine=False), (2, 3, 2, 4)),
+    LayerCase("group-norm-features", lambda: nn.GroupNorm(2, 6), (4, 6)),
     LayerCase("relu", lambda: nn.ReLU(), (2, 3, 2, 4)),
     LayerCase("leaky-relu", lambda: nn.LeakyReLU(), (2, 3, 2, 4)),
     LayerCase("leaky-relu-slope", lambda: nn.LeakyReLU(-0.5), (4, 5)),
+    LayerCase("prelu", lambda: nn.PReLU(), (2, 3, 2, 4)),
+    LayerCase("prelu-channels", lambda: nn.PReLU(3), (2, 3, 2, 4)),
+    LayerCase("prelu-features", lambda: nn.PReLU(5, init=-0.5), (4, 5)),
+    LayerCase("prelu-1d", lambda: nn.PReLU(), (7,)),
+    LayerCase("elu", lambda: nn.ELU(), (2, 3, 2, 4)),
+    LayerCase("elu-alpha", lambda: nn.ELU(0.4), (4, 5)),
+    LayerCase("selu", lambda: nn.SELU(), (2, 3, 2, 4)),
     LayerCase("sigmoid", lambda: nn.Sigmoid(), (2, 3, 2, 4)),
     LayerCase("tanh", lambda: nn.Tanh(), (2, 3, 2, 4)),
+    LayerCase("softplus", lambda: nn.Softplus(), (2, 3, 2, 4)),
+    LayerCase("softplus-options", lambda: nn.Softplus(beta=2.0, threshold=1.0), (4, 5)),
+    LayerCase("silu", lambda: nn.SiLU(), (2, 3, 2, 4)),
+    LayerCase("gelu", lambda: nn.GELU(), (2, 3, 2, 4)),
+    LayerCase("gelu-tanh", lambda: nn.GELU("tanh"), (2, 3, 2, 4)),
+    LayerCase("hardswish", lambda: nn.Hardswish(), (2, 3, 2, 4)),
+    LayerCase("softmax", lambda: nn.Softmax(), (4, 5)),
+    LayerCase("softmax-channels", lambda: nn.Softmax(1), (2, 3, 2, 4)),
+    LayerCase("softmax-1d", lambda: nn.Softmax(), (5,)),
+    LayerCase("log-softmax", lambda: nn.LogSoftmax(), (4, 5)),
+    LayerCase("log-softmax-channels", lambda: nn.LogSoftmax(1), (2, 3, 2, 4)),
     LayerCase("dropout", lambda: nn.Dropout(), (2, 3, 2, 4)),
     LayerCase("dropout-none", lambda: nn.Dropout(0.0), (4, 5)),
     LayerCase("dropout-all", lambda: nn.Dropout(1.0), (4, 5)),
     LayerCase("dropout-1d", lambda: nn.Dropout(0.25), (12,)),
+    LayerCase("dropout-2d", lambda: nn.Dropout2d(), (2, 3, 2, 4)),
+    LayerCase("dropout-2d-none", lambda: nn.Dropout2d(0.0), (2, 3, 2, 4)),
+    LayerCase("embedding", lambda: nn.Embedding(7, 3), (4, 5), indices=7),
+    LayerCase("embedding-images", lambda: nn.Embedding(3, 2), (2, 1, 2, 3), indices=3),
+    # The padding does not occur in x: its gradient is set to zero, whatever finite differences say.
+    LayerCase("embedding-padding", lambda: nn.Embedding(5, 3, padding_idx=-1), (12,), indices=4),
     LayerCase("flatten", lambda: nn.Flatten(), (2, 3, 2, 4)),
     LayerCase("flatten-some", lambda: nn.Flatten(2, 3), (2, 3, 2, 4)),
     LayerCase("flatten-all", lambda: nn.Flatten(0), (2, 3, 4)),
+    LayerCase("reshape", lambda: nn.Reshape(4, -1), (2, 3, 2, 4)),
+    LayerCase("reshape-image", lambda: nn.Reshape(2, 3, 2), (4, 12)),
+    LayerCase("reshape-number", lambda: nn.Reshape(), (4, 1)),
     LayerCase("sequential", lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2)), (3, 4)),
     LayerCase("sequential-named", lambda: nn.Sequential({"a": nn.Linear(4, 3), "b": nn.Sigmoid()}), (3, 4)),
     LayerCase("sequential-empty", lambda: nn.Sequential(), (3, 4)),
     LayerCase("sequential-no-parameters", lambda: nn.Sequential(nn.Flatten(), nn.Tanh()), (3, 2, 2)),
     LayerCase("sequential-shared", shared, (3, 4)),
+    LayerCase("sequential-words", words, (4, 3), indices=6),
     LayerCase("sequential-nested", nested, (4, 2, 4, 5)),
     LayerCase("sequential-cnn", small_cnn, (3, 1, 8, 8)),
 ]
@@ -194,12 +251,54 @@ LOSSES = [
     LossCase("cross-entropy-soft-weighted", lambda: nn.CrossEntropyLoss(), (5, 4), "soft", True),
     LossCase("cross-entropy-numbers", lambda: nn.CrossEntropyLoss(), (5, 4), "numbers"),
     LossCase("cross-entropy-one-sample", lambda: nn.CrossEntropyLoss(), (1, 3), "indices"),
+    LossCase("cross-entropy-sum", lambda: nn.CrossEntropyLoss(reduction="sum"), (5, 4), "indices", True),
+    LossCase("cross-entropy-none", lambda: nn.CrossEntropyLoss(reduction="none"), (5, 4), "indices", value=(5,)),
+    LossCase("cross-entropy-ignored", lambda: nn.CrossEntropyLoss(), (5, 4), "ignored"),
+    LossCase("cross-entropy-ignored-class", lambda: nn.CrossEntropyLoss(ignore_index=1), (6, 3), "ignored", True),
+    LossCase("cross-entropy-classes", lambda: nn.CrossEntropyLoss([0.5, 2.0, 1.0, 0.0]), (7, 4), "indices"),
+    LossCase("cross-entropy-classes-soft", lambda: nn.CrossEntropyLoss([0.5, 2.0, 1.0]), (5, 3), "soft", True),
+    LossCase("cross-entropy-smooth", lambda: nn.CrossEntropyLoss(label_smoothing=0.2), (5, 4), "ignored"),
+    LossCase("cross-entropy-smooth-soft", lambda: nn.CrossEntropyLoss([1.0, 3.0], label_smoothing=0.7), (5, 2), "soft"),
+    LossCase("cross-entropy-everything", lambda: nn.CrossEntropyLoss([0.5, 2.0, 0.3], 2, "mean", 0.1), (8, 3), "ignored", True),
+    LossCase("cross-entropy-everything-sum", lambda: nn.CrossEntropyLoss([0.5, 2.0, 0.3], 2, "sum", 0.1), (8, 3), "ignored", True),
+    LossCase("cross-entropy-everything-none", lambda: nn.CrossEntropyLoss([0.5, 2.0, 0.3], 2, "none", 0.1), (8, 3), "ignored", True, (8,)),
+    LossCase("cross-entropy-images", lambda: nn.CrossEntropyLoss(), (2, 3, 2, 4), "indices"),
+    LossCase("cross-entropy-images-everything", lambda: nn.CrossEntropyLoss([0.5, 2.0, 0.3], -1, "mean", 0.1), (3, 3, 2, 4), "ignored", True),
+    LossCase("cross-entropy-images-none", lambda: nn.CrossEntropyLoss([0.5, 2.0, 0.3], reduction="none"), (2, 3, 2, 4), "ignored", True, (2, 2, 4)),
+    LossCase("cross-entropy-sequences-soft", lambda: nn.CrossEntropyLoss([0.5, 2.0, 0.3]), (3, 3, 4), "soft", True),
+    LossCase("nll", lambda: nn.NLLLoss(), (5, 4), "indices"),
+    LossCase("nll-everything", lambda: nn.NLLLoss([0.5, 2.0, 0.3], 2), (8, 3), "ignored", True),
+    LossCase("nll-sum", lambda: nn.NLLLoss([0.5, 2.0, 0.3], reduction="sum"), (5, 3), "ignored"),
+    LossCase("nll-images", lambda: nn.NLLLoss(), (2, 3, 2, 4), "ignored", True),
+    LossCase("nll-images-none", lambda: nn.NLLLoss([0.5, 2.0, 0.3], reduction="none"), (2, 3, 2, 4), "ignored", True, (2, 2, 4)),
+    LossCase("bce", lambda: nn.BCEWithLogitsLoss(), (5, 4), "fractions"),
+    LossCase("bce-1d", lambda: nn.BCEWithLogitsLoss(pos_weight=3.0), (6,), "integers", True),
+    LossCase("bce-weights", lambda: nn.BCEWithLogitsLoss([0.5, 2.0, 0.0, 1.0]), (5, 4), "fractions"),
+    LossCase("bce-pos-weights", lambda: nn.BCEWithLogitsLoss(pos_weight=[0.5, 2.0, 0.0, 1.0]), (5, 4), "fractions", True),
+    LossCase("bce-images", lambda: nn.BCEWithLogitsLoss([[[0.5]], [[2.0]]], "mean", [1.0, 3.0, 0.2]), (3, 2, 2, 3), "fractions", True),
+    LossCase("bce-sum", lambda: nn.BCEWithLogitsLoss(2.0, "sum"), (5, 4), "integers", True),
+    LossCase("bce-none", lambda: nn.BCEWithLogitsLoss(2.0, "none", 3.0), (5, 4), "fractions", True, (5, 4)),
     LossCase("mse", lambda: nn.MSELoss(), (5, 4), "numbers"),
     LossCase("mse-1d", lambda: nn.MSELoss(), (5,), "numbers"),
     LossCase("mse-images", lambda: nn.MSELoss(), (3, 2, 2, 3), "numbers"),
     LossCase("mse-weighted", lambda: nn.MSELoss(), (5, 4), "numbers", True),
     LossCase("mse-images-weighted", lambda: nn.MSELoss(), (3, 2, 2, 3), "numbers", True),
-    LossCase("mse-integers", lambda: nn.MSELoss(), (5, 4), "one-hot"),
+    LossCase("mse-integers", lambda: nn.MSELoss(), (5, 4), "integers"),
+    LossCase("mse-sum", lambda: nn.MSELoss("sum"), (5, 4), "numbers", True),
+    LossCase("mse-none", lambda: nn.MSELoss("none"), (5, 4), "numbers", value=(5, 4)),
+    LossCase("mse-none-weighted", lambda: nn.MSELoss("none"), (3, 2, 2, 3), "numbers", True, (3, 2, 2, 3)),
+    LossCase("l1", lambda: nn.L1Loss(), (5, 4), "numbers"),
+    LossCase("l1-sum", lambda: nn.L1Loss("sum"), (5, 4), "numbers", True),
+    LossCase("l1-none", lambda: nn.L1Loss("none"), (5,), "numbers", True, (5,)),
+    LossCase("huber", lambda: nn.HuberLoss(), (5, 4), "numbers"),
+    LossCase("huber-delta", lambda: nn.HuberLoss(delta=0.4), (3, 2, 2, 3), "numbers", True),
+    LossCase("huber-sum", lambda: nn.HuberLoss("sum", 2.0), (5, 4), "integers"),
+    LossCase("huber-none", lambda: nn.HuberLoss("none"), (5, 4), "numbers", True, (5, 4)),
+    LossCase("smooth-l1", lambda: nn.SmoothL1Loss(), (5, 4), "numbers"),
+    LossCase("smooth-l1-beta", lambda: nn.SmoothL1Loss(beta=0.4), (3, 2, 2, 3), "numbers", True),
+    LossCase("smooth-l1-no-beta", lambda: nn.SmoothL1Loss(beta=0.0), (5, 4), "numbers", True),
+    LossCase("smooth-l1-sum", lambda: nn.SmoothL1Loss("sum", 2.0), (5, 4), "integers"),
+    LossCase("smooth-l1-none", lambda: nn.SmoothL1Loss("none"), (5, 4), "numbers", True, (5, 4)),
 ]
 
 OPTIMIZERS = [
@@ -213,6 +312,25 @@ OPTIMIZERS = [
     OptimizerCase("adam-betas", optim.Adam, {"lr": 0.01, "betas": (0.7, 0.95)}),
     OptimizerCase("adam-eps", optim.Adam, {"lr": 0.05, "eps": 1e-2}),
     OptimizerCase("adam-decay", optim.Adam, {"lr": 0.01, "weight_decay": 0.05}),
+    OptimizerCase("adam-amsgrad", optim.Adam, {"lr": 0.01, "betas": (0.9, 0.7), "amsgrad": True}),
+    OptimizerCase("adamw", optim.AdamW, {"lr": 0.01}),
+    OptimizerCase("adamw-everything", optim.AdamW, {"lr": 0.01, "betas": (0.8, 0.6), "eps": 1e-4, "weight_decay": 0.3, "amsgrad": True}),
+    OptimizerCase("adamax", optim.Adamax, {"lr": 0.01}),
+    OptimizerCase("adamax-everything", optim.Adamax, {"lr": 0.01, "betas": (0.7, 0.8), "eps": 1e-2, "weight_decay": 0.05}),
+    OptimizerCase("nadam", optim.NAdam, {"lr": 0.01}),
+    OptimizerCase("nadam-momentum-decay", optim.NAdam, {"lr": 0.01, "momentum_decay": 0.3, "weight_decay": 0.05}),
+    OptimizerCase("nadam-everything", optim.NAdam, {"lr": 0.01, "betas": (0.7, 0.95), "eps": 1e-2, "weight_decay": 0.3, "decoupled_weight_decay": True}),
+    OptimizerCase("radam", optim.RAdam, {"lr": 0.01}),
+    OptimizerCase("radam-never-adaptive", optim.RAdam, {"lr": 0.01, "betas": (0.9, 0.6), "weight_decay": 0.05}),
+    OptimizerCase("radam-everything", optim.RAdam, {"lr": 0.01, "betas": (0.7, 0.95), "eps": 1e-2, "weight_decay": 0.3, "decoupled_weight_decay": True}),
+    OptimizerCase("adagrad", optim.Adagrad, {"lr": 0.1}),
+    OptimizerCase("adagrad-everything", optim.Adagrad, {"lr": 0.1, "lr_decay": 0.05, "weight_decay": 0.05, "initial_accumulator_value": 0.5, "eps": 1e-2}),
+    OptimizerCase("adadelta", optim.Adadelta, {"lr": 1.0}),
+    OptimizerCase("adadelta-everything", optim.Adadelta, {"lr": 0.5, "rho": 0.7, "eps": 1e-3, "weight_decay": 0.05}),
+    OptimizerCase("rmsprop", optim.RMSprop, {"lr": 0.01}),
+    OptimizerCase("rmsprop-momentum", optim.RMSprop, {"lr": 0.01, "alpha": 0.9, "eps": 1e-2, "momentum": 0.8, "weight_decay": 0.05}),
+    OptimizerCase("rmsprop-centered", optim.RMSprop, {"lr": 0.01, "centered": True}),
+    OptimizerCase("rmsprop-everything", optim.RMSprop, {"lr": 0.01, "alpha": 0.9, "eps": 1e-3, "momentum": 0.8, "weight_decay": 0.05, "centered": True}),
 ]
 
 _MOMENTUM = OptimizerCase("sgd", optim.SGD, {"lr": 0.3, "momentum": 0.9})
@@ -221,6 +339,23 @@ SCHEDULES = [
     ScheduleCase("step", optim.StepLR, {"step_size": 3}, 10),
     ScheduleCase("step-gamma", optim.StepLR, {"step_size": 1, "gamma": 0.99}, 10),
     ScheduleCase("step-by-step", optim.StepLR, {"step_size": 4, "gamma": 0.5, "by": "step"}, 10),
+    ScheduleCase("multi-step", optim.MultiStepLR, {"milestones": [3, 7]}, 10),
+    ScheduleCase("multi-step-gamma", optim.MultiStepLR, {"milestones": [5, 2, 2, 0], "gamma": 0.7, "by": "step"}, 8),
+    ScheduleCase("exponential", optim.ExponentialLR, {"gamma": 0.9}, 10),
+    ScheduleCase("exponential-by-step", optim.ExponentialLR, {"gamma": 0.99, "by": "step"}, 10, _ADAM),
+    ScheduleCase("constant", optim.ConstantLR, {}, 8),
+    ScheduleCase("constant-long", optim.ConstantLR, {"factor": 0.5, "total_iters": 3, "by": "step"}, 8),
+    ScheduleCase("linear", optim.LinearLR, {}, 8),
+    ScheduleCase("linear-warm-up", optim.LinearLR, {"start_factor": 0.01, "total_iters": 7, "by": "step"}, 10, _ADAM),
+    ScheduleCase("linear-down", optim.LinearLR, {"start_factor": 1.0, "end_factor": 0.25}, 8),
+    ScheduleCase("polynomial", optim.PolynomialLR, {}, 8),
+    ScheduleCase("polynomial-power", optim.PolynomialLR, {"total_iters": 9, "power": 2.5, "by": "step"}, 12),
+    ScheduleCase("lambda", optim.LambdaLR, {"lr_lambda": lambda epoch: 1 / (1 + 0.1 * epoch)}, 8),
+    ScheduleCase("lambda-by-step", optim.LambdaLR, {"lr_lambda": lambda step: 0.95**step, "by": "step"}, 8),
+    ScheduleCase("cosine", optim.CosineAnnealingLR, {"T_max": 10}, 11),
+    ScheduleCase("cosine-up-again", optim.CosineAnnealingLR, {"T_max": 7, "eta_min": 0.01, "by": "step"}, 35, _ADAM),
+    ScheduleCase("warm-restarts", optim.CosineAnnealingWarmRestarts, {"T_0": 4}, 13),
+    ScheduleCase("warm-restarts-longer", optim.CosineAnnealingWarmRestarts, {"T_0": 3, "T_mult": 2, "eta_min": 0.02, "by": "step"}, 30, _ADAM),
     ScheduleCase("one-cycle", optim.OneCycleLR, {"max_lr": 0.5, "total_steps": 20}, 20, _MOMENTUM),
     ScheduleCase("one-cycle-adam", optim.OneCycleLR, {"max_lr": 0.5, "total_steps": 17}, 17, _ADAM),
     ScheduleCase("one-cycle-plain", optim.OneCycleLR, {"max_lr": 0.5, "total_steps": 20, "cycle_momentum": False}, 20),
@@ -228,6 +363,14 @@ SCHEDULES = [
     ScheduleCase("one-cycle-late", optim.OneCycleLR, {"max_lr": 0.5, "total_steps": 11, "pct_start": 0.77}, 11, _ADAM),
     ScheduleCase("one-cycle-factors", optim.OneCycleLR, {"max_lr": 0.5, "total_steps": 20, "div_factor": 10.0, "final_div_factor": 100.0}, 20, _ADAM),
     ScheduleCase("one-cycle-momenta", optim.OneCycleLR, {"max_lr": 0.5, "total_steps": 20, "base_momentum": 0.5, "max_momentum": 0.8}, 20, _MOMENTUM),
+    ScheduleCase("one-cycle-three-phase", optim.OneCycleLR, {"max_lr": 0.5, "total_steps": 20, "three_phase": True}, 20, _ADAM),
+    ScheduleCase("one-cycle-three-phase-late", optim.OneCycleLR, {"max_lr": 0.5, "total_steps": 20, "pct_start": 0.7, "three_phase": True}, 20, _MOMENTUM),
+    ScheduleCase("sequential", optim.SequentialLR, {"schedulers": [optim.LinearLR(0.1), optim.CosineAnnealingLR(9)], "milestones": [5]}, 15),
+    ScheduleCase("sequential-by-step", optim.SequentialLR, {"schedulers": [optim.ConstantLR(by="step"), optim.ExponentialLR(0.9, by="step"), optim.StepLR(2, by="step")], "milestones": [3, 6]}, 12, _ADAM),
+    ScheduleCase("chained", optim.ChainedScheduler, {"schedulers": [optim.ConstantLR(0.1, 4), optim.ExponentialLR(0.9)]}, 10),
+    ScheduleCase("plateau", optim.ReduceLROnPlateau, {}, 3),
+    ScheduleCase("plateau-max", optim.ReduceLROnPlateau, {"mode": "max", "factor": 0.5, "patience": 1, "threshold": 0.1, "cooldown": 2, "monitor": "val_accuracy"}, 3),
+    ScheduleCase("plateau-abs", optim.ReduceLROnPlateau, {"patience": 0, "threshold_mode": "abs", "threshold": 0.2, "min_lr": 1e-3, "eps": 1e-3, "monitor": "loss"}, 3),
 ]
 # fmt: on
 

@@ -225,6 +225,27 @@ def test_a_pullback_that_reads_the_layer_is_found() -> None:
     assert check_gradients(Stateful(), x).error > 0.05
 
 
+def test_of_integers_only_the_parameters_are_checked(place: Any) -> None:
+    class Doubled(nn.Embedding):
+        def vjp(self, x: Any, ctx: Context) -> Any:
+            y, pullback = super().vjp(x, ctx)
+            return y, lambda dy: pullback(2.0 * dy)
+
+    x = place.array([[0, 3], [3, 1]])
+    bound = 1e-7 if place.dtype == "float64" else 1e-2
+    for elementwise in (False, True):
+        report = check_gradients(nn.Embedding(4, 3), x, elementwise=elementwise)
+        assert report.errors.keys() == {"weight"}
+        assert report.error <= bound
+        report = check_gradients(Doubled(4, 3), x, elementwise=elementwise)
+        assert report.error == pytest.approx(0.5, rel=1e-2)
+
+
+def test_integers_and_no_parameters_leave_nothing_to_check(place: Any) -> None:
+    with pytest.raises(ValueError, match="x holds integers, and there are no parameters"):
+        check_gradients(nn.Flatten(), place.array([[1, 2]]))
+
+
 def test_a_layer_takes_no_target() -> None:
     with pytest.raises(TypeError, match="a layer takes neither target"):
         check_gradients(nn.Tanh(), np.ones((2, 2)), np.ones(2))

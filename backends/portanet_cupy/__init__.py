@@ -88,6 +88,13 @@ class CupyBackend(Backend):
         self.xp.add.at(x, indices, values)
         return x
 
+    @_on_device
+    def erf(self, x: Any) -> Any:
+        """Return the error function of each element, as CUDA computes it."""
+        from cupyx.scipy.special import erf
+
+        return erf(x)
+
     asarray = _on_device(Backend.asarray)
     from_numpy = _on_device(Backend.from_numpy)
     im2col = _on_device(Backend.im2col)

@@ -62,3 +62,7 @@ class TorchBackend(Backend):
     def index_add(self, x: Any, indices: Any, values: Any) -> Any:
         """Add rows in place, summing where an index repeats; see `Backend.index_add`."""
         return x.index_add_(0, indices.long(), values)
+
+    def erf(self, x: Any) -> Any:
+        """Return the error function of each element, as torch computes it."""
+        return x.erf()

@@ -1,10 +1,13 @@
 """Layers, containers, losses and initialisations."""
 
-from portanet.nn.activation import LeakyReLU, ReLU, Sigmoid, Tanh
+from portanet.nn.activation import ELU, SELU, LeakyReLU, PReLU, ReLU
+from portanet.nn.batch_norm import BatchNorm1d, BatchNorm2d
+from portanet.nn.classification import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
 from portanet.nn.container import Sequential
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.convolution import Conv2d
-from portanet.nn.dropout import Dropout
+from portanet.nn.dropout import Dropout, Dropout2d
+from portanet.nn.embedding import Embedding
 from portanet.nn.initialization import (
     Constant,
     FanInUniform,
@@ -18,14 +21,21 @@ from portanet.nn.initialization import (
     Zeros,
 )
 from portanet.nn.layer import Layer
+from portanet.nn.layer_norm import GroupNorm, LayerNorm
 from portanet.nn.linear import Linear
-from portanet.nn.loss import CrossEntropyLoss, Loss, MSELoss
-from portanet.nn.normalization import BatchNorm1d, BatchNorm2d
+from portanet.nn.loss import Loss
 from portanet.nn.pooling import AvgPool2d, MaxPool2d
-from portanet.nn.shape import Flatten
+from portanet.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
+from portanet.nn.shape import Flatten, Reshape
+from portanet.nn.smooth_activation import GELU, Hardswish, Sigmoid, SiLU, Softplus, Tanh
+from portanet.nn.softmax import LogSoftmax, Softmax
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
     "AvgPool2d",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Constant",
@@ -33,25 +43,40 @@ __all__ = [
     "Conv2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout2d",
+    "Embedding",
     "FanInUniform",
     "Flatten",
     "GlorotNormal",
     "GlorotUniform",
     "Gradients",
+    "GroupNorm",
+    "Hardswish",
     "HeNormal",
     "HeUniform",
+    "HuberLoss",
+    "L1Loss",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "Loss",
     "MSELoss",
     "MaxPool2d",
+    "NLLLoss",
     "Normal",
     "Ones",
+    "PReLU",
     "Pullback",
     "ReLU",
+    "Reshape",
     "Sequential",
+    "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
+    "Softmax",
+    "Softplus",
     "Tanh",
     "Uniform",
     "Zeros",

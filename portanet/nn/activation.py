@@ -1,12 +1,16 @@
-"""Element-wise non-linearities: any shape, x's dtype and memory order.
+"""Rectifiers: ReLU and its kin. Any shape, x's dtype and memory order.
+
+The smooth activations (sigmoid, GELU, SiLU, …) are in `smooth_activation.py`, softmax in its own
+file.
 
 Gradients are masked by multiplication: choosing element by element (`where`) costs NumPy ten times
 as much where the choice is hard to foresee.
 """
 
 from portanet.backend import Array
-from portanet.checks import number
+from portanet.checks import integer, number
 from portanet.nn.context import Context, Gradients, Pullback
+from portanet.nn.initialization import Constant
 from portanet.nn.layer import Layer
 
 
@@ -61,36 +65,100 @@ class LeakyReLU(Layer):
         return f"negative_slope={self.negative_slope}"
 
 
-class Sigmoid(Layer):
-    """Logistic function: y = 1 / (1 + exp(−x)), y' = y (1 − y).
+class PReLU(Layer):
+    """Parametric rectified linear unit: y = x where x > 0, else w·x, with trained slopes w.
 
-    Shapes: x and y (…). It never overflows: only exp(−abs(x)) is taken.
+    dx = dy or w·dy, dw = Σ dy·min(x, 0) over all that shares a slope.
+
+    Args:
+        num_parameters: slopes: 1 for all elements, or one for each channel, C.
+        init: the slopes at the start.
+
+    Shapes: x and y (…) with one slope, (N, C, …) with one for each channel; params ``weight``
+    (num_parameters,). Weight decay would pull the slopes towards 0, which is ReLU. Source: He et
+    al., "Delving deep into rectifiers", 2015.
     """
 
+    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+        self.num_parameters = integer("num_parameters", num_parameters)
+        start = Constant(number("init", init, low=-float("inf")))
+        self.add_parameter("weight", (num_parameters,), start)
+
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps y."""
-        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
-        e = xp.exp(-xp.abs(x))
-        y = xp.where(x > 0, 1.0, e) / (1.0 + e)
+        """Return y and the pullback, which keeps x."""
+        weight, needs_input_grad = self.own_params["weight"], ctx.needs_input_grad
+        xp, shared = self.accept(x, weight).xp, self.num_parameters == 1
+        if not shared and tuple(x.shape[1:2]) != (self.num_parameters,):
+            self.fail(f"expected x of shape (N, {self.num_parameters}, …), got {tuple(x.shape)}")
+        axes = tuple(a for a in range(x.ndim) if shared or a != 1)
+        slope = xp.reshape(weight, tuple(1 if a in axes else -1 for a in range(x.ndim)))
+        zeros = xp.zeros_like(x)
+        y = xp.maximum(x, zeros) + slope * xp.minimum(x, zeros)
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (dy * (y * (1.0 - y)) if needs_input_grad else None), {}
+            negative = xp.minimum(x, xp.zeros_like(x))
+            grads = {"weight": xp.reshape(xp.sum(dy * negative, axis=axes), (-1,))}
+            if not needs_input_grad:
+                return None, grads
+            above = dy * xp.astype(x > 0, dy.dtype)
+            return above + slope * (dy - above), grads
+
+        return y, pullback
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"num_parameters={self.num_parameters}"
+
+
+class _ELU(Layer):
+    alpha: float
+    scale = 1.0
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps x."""
+        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
+        above_zero, below_zero = self.scale, self.scale * self.alpha
+        zeros = xp.zeros_like(x)
+        # exp(x) − 1 without its cancellation near 0, and several times as fast as NumPy's expm1.
+        half = xp.tanh(0.5 * xp.minimum(x, zeros))
+        y = above_zero * xp.maximum(x, zeros) + (2.0 * below_zero) * (half / (1.0 - half))
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            if not needs_input_grad:
+                return None, {}
+            above = dy * xp.astype(x > 0, dy.dtype)
+            slope = below_zero * xp.exp(xp.minimum(x, xp.zeros_like(x)))
+            return above_zero * above + slope * (dy - above), {}
 
         return y, pullback
 
 
-class Tanh(Layer):
-    """Hyperbolic tangent: y = tanh(x), y' = 1 − y².
+class ELU(_ELU):
+    """Exponential linear unit: y = x where x > 0, else a (exp(x) − 1); y' = 1 or a exp(x).
 
-    Shapes: x and y (…).
+    Args:
+        alpha: a; −a is what y tends to below zero.
+
+    Shapes: x and y (…). Source: Clevert et al., "Fast and accurate deep network learning by
+    exponential linear units (ELUs)", 2015.
     """
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps y."""
-        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
-        y = xp.tanh(x)
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = number("alpha", alpha, low=-float("inf"))
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (dy * (1.0 - y * y) if needs_input_grad else None), {}
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"alpha={self.alpha}"
 
-        return y, pullback
+
+class SELU(_ELU):
+    """Scaled exponential linear unit: y = s x where x > 0, else s a (exp(x) − 1).
+
+    With s = 1.0507… and a = 1.6732… activations of mean 0 and variance 1 keep them from layer to
+    layer, where weights have variance 1/fan_in.
+
+    Shapes: x and y (…). Source: Klambauer et al., "Self-normalizing neural networks", 2017.
+    """
+
+    alpha = 1.6732632423543772848170429916717
+    scale = 1.0507009873554804934193349852946

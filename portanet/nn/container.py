@@ -45,6 +45,11 @@ class Sequential(Layer):
             )
         super().add_child(name, layer)
 
+    def check(self, x: Array) -> None:
+        """Raise ValueError where a value in x is impossible for the first layer, which sees x."""
+        for layer in list(self)[:1]:
+            layer.check(x)
+
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps the children's pullbacks."""
         y, pullbacks = x, []

@@ -77,11 +77,7 @@ class Conv2d(WindowLayer):
         lead = () if self.groups == 1 else (self.groups,)
         matrix = xp.reshape(weight, (*lead, out // self.groups, -1))
 
-        def columns_of(x: Array) -> Array:
-            columns = backend.im2col(x, window)
-            return xp.reshape(columns, (*lead, matrix.shape[-1], -1)) if lead else columns
-
-        product = xp.reshape(matrix @ columns_of(x), (out, -1))
+        product = xp.reshape(backend.convolve(matrix, x, window), (out, -1))
         if bias is not None:
             product += bias[:, None]
         y = batch_first(xp, xp.reshape(product, (out, *size, shape[0])))
@@ -92,13 +88,11 @@ class Conv2d(WindowLayer):
             if bias is not None:
                 grads["bias"] = xp.sum(d_product, axis=1)
             d_product = xp.reshape(d_product, (*matrix.shape[:-1], -1))
-            d_matrix = d_product @ xp.matrix_transpose(columns_of(x))
+            d_matrix = backend.convolve_weight_grad(d_product, x, window)
             grads["weight"] = xp.reshape(d_matrix, weight.shape)
             if not needs_input_grad:
                 return None, grads
-            d_columns = xp.matrix_transpose(matrix) @ d_product
-            d_columns = xp.reshape(d_columns, (-1, d_columns.shape[-1]))
-            return backend.col2im(d_columns, shape, window), grads
+            return backend.convolve_input_grad(matrix, d_product, shape, window), grads
 
         return y, pullback
 

@@ -6,9 +6,45 @@ from portanet.backend import Array, dtype_name
 from portanet.checks import number
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.layer import Layer
+from portanet.random import Shape
 
 
-class Dropout(Layer):
+class _Dropout(Layer):
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = number("p", p, high=1.0)
+
+    def _drawn_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the numbers that decide what is dropped; it broadcasts with x's."""
+        return shape
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps the mask."""
+        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
+        drawn_shape = self._drawn_shape(tuple(x.shape))
+        if not ctx.training or self.p == 0.0:
+            return x, (_identity if needs_input_grad else _nothing)
+        if ctx.rng is None:
+            self.fail("training needs random numbers: Context(training=True, rng=Key(seed))")
+        xp = backend.xp
+        shape = (drawn_shape[0], prod(drawn_shape[1:]))
+        drawn = backend.random(ctx.rng, shape, dtype_name(x), ctx.first_sample)
+        scale = 1.0 / (1.0 - self.p) if self.p < 1.0 else 0.0
+        # With the batch innermost in memory, which is the order of the layers' outputs.
+        columns = xp.empty(shape[::-1], dtype=x.dtype, device=x.device)
+        columns[...] = xp.astype(drawn >= self.p, x.dtype).T * scale
+        mask = xp.reshape(columns.T, drawn_shape)
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            return (dy * mask if needs_input_grad else None), {}
+
+        return x * mask, pullback
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"p={self.p}"
+
+
+class Dropout(_Dropout):
     """In training, zeros each element with probability p and scales the rest by 1 / (1 − p).
 
     y = x · mask, mask = 0 with probability p, else 1 / (1 − p); in inference y = x.
@@ -21,33 +57,23 @@ class Dropout(Layer):
     overfitting", 2014.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        self.p = number("p", p, high=1.0)
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps the mask."""
-        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
-        if not ctx.training or self.p == 0.0:
-            return x, (_identity if needs_input_grad else _nothing)
-        if ctx.rng is None:
-            self.fail("training needs random numbers: Context(training=True, rng=Key(seed))")
-        xp = backend.xp
-        shape = (x.shape[0], prod(x.shape[1:]))
-        drawn = backend.random(ctx.rng, shape, dtype_name(x), ctx.first_sample)
-        scale = 1.0 / (1.0 - self.p) if self.p < 1.0 else 0.0
-        # With the batch innermost in memory, which is the order of the layers' outputs.
-        columns = xp.empty(shape[::-1], dtype=x.dtype, device=x.device)
-        columns[...] = xp.astype(drawn >= self.p, x.dtype).T * scale
-        mask = xp.reshape(columns.T, x.shape)
+class Dropout2d(_Dropout):
+    """In training, zeros each channel of each image with probability p; else as `Dropout`.
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (dy * mask if needs_input_grad else None), {}
+    Neighbouring pixels say much the same, so dropping single ones would leave out little.
 
-        return x * mask, pullback
+    Args:
+        p: the probability that a channel is zero, in [0, 1].
 
-    def extra_repr(self) -> str:
-        """Return the arguments that `repr` shows."""
-        return f"p={self.p}"
+    Shapes: x and y (N, C, H, W). Source: Tompson et al., "Efficient object localization using
+    convolutional networks", 2015.
+    """
+
+    def _drawn_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 4:
+            self.fail(f"expected x of shape (N, C, H, W), got {shape}")
+        return (*shape[:2], 1, 1)
 
 
 def _identity(dy: Array) -> tuple[Array, Gradients]:

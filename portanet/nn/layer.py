@@ -48,8 +48,17 @@ class Layer(Weights):
             self.fail(f"expected floating-point x, got {dtype_name(x)}", TypeError)
         return backend
 
+    def check(self, x: Array) -> None:
+        """Raise ValueError where a value in x is impossible, as an index may be.
+
+        That may wait for the device, so `vjp` does without; the values of x are checked in calls,
+        in `forward` and, once, where a Trainer is given them. A layer made of layers passes x on
+        to those that see it.
+        """
+
     def __call__(self, x: Array) -> Array:
         """Return the output for `x` in inference mode."""
+        self.check(x)
         return self.vjp(x, Context(needs_input_grad=False, needs_pullback=False))[0]
 
     def forward(self, x: Array, training: bool = False, seed: int | None = None) -> Array:
@@ -58,6 +67,7 @@ class Layer(Weights):
         With `training`, running statistics are updated and dropout draws from `seed` (fresh
         entropy by default). Not for several threads at once: these use `vjp`.
         """
+        self.check(x)
         ctx = Context(training, rng=Key(fresh_seed() if seed is None else seed))
         y, pullback = self.vjp(x, ctx)
         ctx.apply_updates()
@@ -84,14 +94,15 @@ class Layer(Weights):
             layer._own_grads[key] = grad if old is None else old + grad
         return dx
 
-    def summary(self, input_shape: Shape) -> str:
+    def summary(self, input_shape: Shape, dtype: str | None = None) -> str:
         """Return a table of the layers with their output shapes and numbers of parameters.
 
-        `input_shape` is one sample's, without the batch: ``model.summary((1, 28, 28))``.
+        `input_shape` is one sample's, without the batch: ``model.summary((1, 28, 28))``. `dtype` is
+        the input's, by default the model's; ``"int64"`` for a model that takes indices.
         """
         from portanet.nn.summary import summarize
 
-        return summarize(self, input_shape)
+        return summarize(self, input_shape, dtype)
 
     def __repr__(self) -> str:
         if not self.children:

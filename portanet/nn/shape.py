@@ -3,6 +3,7 @@
 from math import prod
 
 from portanet.backend import Array, backend_of
+from portanet.checks import integer
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.layer import Layer
 
@@ -42,3 +43,40 @@ class Flatten(Layer):
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Reshape(Layer):
+    """Give each sample another shape; the batch stays.
+
+    Args:
+        shape: the lengths of a sample's axes, such as ``Reshape(16, 4, 4)``; one of them may be −1:
+            what is left for it.
+
+    Shapes: x (N, …), y (N, *shape), with the elements in the same order. Any dtype; the result is a
+    view where the memory allows it.
+    """
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = tuple(-1 if size == -1 else integer("shape", size) for size in shape)
+        if self.shape.count(-1) > 1:
+            self.fail(f"only one axis can be what is left, got {shape}")
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps only x's shape."""
+        xp, shape, needs_input_grad = backend_of(x).xp, x.shape, ctx.needs_input_grad
+        size, known = prod(shape[1:]), prod(n for n in self.shape if n != -1)
+        fits = size % known == 0 if -1 in self.shape else size == known
+        if not shape or not fits:
+            expected = ", ".join(map(str, ("N", *self.shape)))
+            self.fail(f"cannot make ({expected}) of x of shape {tuple(shape)}")
+        # Said in full: what is left over could not be told for an empty batch.
+        y = xp.reshape(x, (shape[0], *(size // known if n == -1 else n for n in self.shape)))
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            return (xp.reshape(dy, shape) if needs_input_grad else None), {}
+
+        return y, pullback
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return ", ".join(map(str, self.shape))

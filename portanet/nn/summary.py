@@ -39,14 +39,14 @@ class _Recorder(Context):
         return y, pullback
 
 
-def summarize(model: "Layer", input_shape: Shape) -> str:
+def summarize(model: "Layer", input_shape: Shape, dtype: str | None = None) -> str:
     """Run two samples of zeros through the model, in inference, and tabulate its layers.
 
     One would not do for a batch norm without running statistics.
     """
     params = list(model.params.values())
     backend = model.backend
-    x = backend.asarray([0.0])
+    x = backend.asarray([0.0], dtype)
     recorder = _Recorder()
     recorder.run("", model, backend.xp.broadcast_to(x, (2, *input_shape)))
     rows = [("name", "layer", "output", "parameters"), *recorder.rows]

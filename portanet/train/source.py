@@ -81,7 +81,7 @@ class Source:
         if isinstance(data, DataLoader):
             self._checked = not any(map(_is_mapped, data.arrays))
             if self._checked:
-                self._check(*_parts(data.arrays))
+                self._check(*_parts(data.arrays), data)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch, counted from 0."""
@@ -117,13 +117,17 @@ class Source:
     def _bring_weight(self, array: Any) -> Array:
         return self._backend.asarray(array, self._backend.dtype)
 
-    def _check(self, x: Any, y: Any, weight: Any) -> None:
+    def _check(self, x: Any, y: Any, weight: Any, loader: DataLoader | None = None) -> None:
         common_length(tuple(a for a in (x, y, weight) if a is not None))
         for what, array in (("x", x), ("y", y), ("sample_weight", weight)):
             if array is not None:
                 _check_finite(what, array)
         if weight is not None and not bool(backend_of(weight).xp.all(weight >= 0)):
             raise ValueError("sample_weight must not be negative")
+        if loader is not None and loader.transform is not None:
+            # The model may fit only what the loader makes of the samples.
+            (x,) = loader.transformed((x[:2, ...],))
+        self._model.check(x)
         self._loss.check(self._scores_shape(x), y)
 
     def _scores_shape(self, x: Any) -> tuple[int, ...]:

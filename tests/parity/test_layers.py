@@ -27,17 +27,21 @@ from portanet.nn import Context
 
 
 def assert_same_layer(
-    ours: nn.Layer, theirs: Any, shape: tuple[int, ...], dtype: str, training: bool = True
+    ours: nn.Layer, theirs: Any, x: Any, dtype: str, training: bool = True
 ) -> None:
-    """Give both the same weights, x and dy; compare y and all gradients and buffers."""
+    """Give both the same weights, x and dy; compare y and all gradients and buffers.
+
+    `x` is an array of integers, or the shape of one of numbers.
+    """
     pn.set_backend("numpy", dtype=dtype)
     theirs = theirs.to(getattr(torch, dtype)).train(training)
     for name, array in theirs.named_parameters():
         array.data = tensor(numbers(name, tuple(array.shape)), dtype)
     ours.load_state_dict(theirs.state_dict())
 
-    x = numbers("x", shape)
-    their_x = tensor(x, dtype, grad=True)
+    differentiable = isinstance(x, tuple)
+    x = numbers("x", x) if differentiable else x
+    their_x = tensor(x, dtype, grad=True) if differentiable else torch.tensor(x)
     ctx = Context(training, rng=pn.Key(0))
     y, pullback = ours.vjp(pn.asarray(x), ctx)
     their_y = theirs(their_x)
@@ -46,9 +50,12 @@ def assert_same_layer(
     dy = numbers("dy", y.shape) + 0.5  # a sum over it does not cancel
     dx, grads = pullback(pn.asarray(dy))
     their_y.backward(tensor(dy, dtype))
-    expected = {"dx": their_x.grad} | {n: p.grad for n, p in theirs.named_parameters()}
-    assert grads.keys() | {"dx"} == expected.keys()
-    for name, array in {"dx": dx, **grads}.items():
+    expected = {n: p.grad for n, p in theirs.named_parameters()}
+    assert grads.keys() == expected.keys()
+    assert (dx is not None) == differentiable
+    if differentiable:
+        expected["dx"], grads = their_x.grad, {"dx": dx, **grads}
+    for name, array in grads.items():
         assert_near(array, host(expected[name]), BOUNDS[dtype], name)
 
     ctx.apply_updates()
@@ -60,16 +67,16 @@ def assert_same_layer(
     # … and back
     theirs.load_state_dict({n: torch.tensor(a) for n, a in ours.state_dict().items()})
     if training:  # the running statistics that both have now
-        assert_same_inference(ours, theirs, x, dtype)
+        assert_same_inference(ours, theirs, x, their_x, dtype)
 
 
-def assert_same_inference(ours: nn.Layer, theirs: Any, x: Any, dtype: str) -> None:
+def assert_same_inference(ours: nn.Layer, theirs: Any, x: Any, their_x: Any, dtype: str) -> None:
     with torch.no_grad():
-        expected = theirs.eval()(tensor(x, dtype))
+        expected = theirs.eval()(their_x)
     assert_near(ours(pn.asarray(x)), host(expected), BOUNDS[dtype], "y in inference")
 
 
-# --- layers: each strategy draws (ours, theirs, the shape of x) ----------------------------------
+# --- layers: each strategy draws (ours, theirs, x or its shape) -----------------------------------
 
 
 @st.composite
@@ -138,8 +145,79 @@ def flatten(draw: Draw) -> Any:
     return nn.Flatten(first, last), torch.nn.Flatten(first, last), shape
 
 
-def elementwise(ours: Any, theirs: Any) -> Any:
-    return st.tuples(st.builds(ours), st.builds(theirs), shapes(1, 4))
+def elementwise(name: str, options: Any = None) -> Any:
+    """Draw an element-wise layer with options, a dict of strategies."""
+    return st.fixed_dictionaries(options or {}).flatmap(
+        lambda drawn: st.tuples(
+            st.just(getattr(nn, name)(**drawn)),
+            st.just(getattr(torch.nn, name)(**drawn)),
+            shapes(1, 4),
+        )
+    )
+
+
+@st.composite
+def prelu(draw: Draw) -> Any:
+    shape = draw(shapes(1, 4))
+    several = len(shape) > 1 and draw(st.booleans())
+    options = {"num_parameters": shape[1] if several else 1, "init": draw(st.floats(-1.0, 1.0))}
+    return nn.PReLU(**options), torch.nn.PReLU(**options), shape
+
+
+@st.composite
+def softmax(draw: Draw, name: str) -> Any:
+    shape = draw(shapes(1, 4))
+    # Of a single score both gradients are 0 but for rounding, which has no relative error.
+    shape = tuple(n + 1 for n in shape)
+    dim = draw(st.integers(-len(shape), len(shape) - 1))
+    return getattr(nn, name)(dim), getattr(torch.nn, name)(dim), shape
+
+
+@st.composite
+def layer_norm(draw: Draw) -> Any:
+    # Of two numbers the gradient is 0 but for eps and rounding.
+    sizes = (*draw(shapes(0, 2)), draw(st.integers(4, 6)))
+    options = {
+        "normalized_shape": sizes if len(sizes) > 1 else draw(st.sampled_from([sizes, sizes[0]])),
+        "eps": draw(st.sampled_from([1e-5, 1e-3])),
+        "elementwise_affine": draw(st.booleans()),
+        "bias": draw(st.booleans()),
+    }
+    return nn.LayerNorm(**options), torch.nn.LayerNorm(**options), (*draw(shapes(0, 2)), *sizes)
+
+
+@st.composite
+def group_norm(draw: Draw) -> Any:
+    groups, channels = draw(pairs(1, 3))
+    options = {
+        "num_groups": groups,
+        "num_channels": groups * channels,
+        "eps": draw(st.sampled_from([1e-5, 1e-3])),
+        "affine": draw(st.booleans()),
+    }
+    shape = (draw(st.integers(1, 4)), groups * channels, draw(st.integers(4, 6)))
+    return nn.GroupNorm(**options), torch.nn.GroupNorm(**options), (*shape, *draw(shapes(0, 1)))
+
+
+@st.composite
+def embedding(draw: Draw) -> Any:
+    rows, dim = draw(pairs(1, 6))
+    padding = draw(st.one_of(st.none(), st.integers(-rows, rows - 1)))
+    x = pn.Key(draw(st.integers(0, 99))).integers(rows, draw(shapes(1, 3)))
+    return nn.Embedding(rows, dim, padding), torch.nn.Embedding(rows, dim, padding), x
+
+
+@st.composite
+def reshape(draw: Draw) -> Any:
+    shape = draw(shapes(2, 4))
+    new = list(draw(st.permutations(shape[1:])))
+    if draw(st.booleans()):
+        new[draw(st.integers(0, len(new) - 1))] = -1
+    theirs = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Unflatten(1, tuple(new)))
+    return nn.Reshape(*new), theirs, shape
+
+
+ANY_SLOPE = st.floats(-1.0, 1.0)
 
 
 STRATEGIES = {
@@ -149,15 +227,28 @@ STRATEGIES = {
     nn.AvgPool2d: pool(nn.AvgPool2d, torch.nn.AvgPool2d),
     nn.BatchNorm1d: batch_norm(nn.BatchNorm1d, torch.nn.BatchNorm1d, shapes(0, 1)),
     nn.BatchNorm2d: batch_norm(nn.BatchNorm2d, torch.nn.BatchNorm2d, shapes(2, 2)),
-    nn.ReLU: elementwise(nn.ReLU, torch.nn.ReLU),
-    nn.LeakyReLU: st.floats(-1.0, 1.0).flatmap(
-        lambda slope: elementwise(lambda: nn.LeakyReLU(slope), lambda: torch.nn.LeakyReLU(slope))
+    nn.LayerNorm: layer_norm(),
+    nn.GroupNorm: group_norm(),
+    nn.ReLU: elementwise("ReLU"),
+    nn.LeakyReLU: elementwise("LeakyReLU", {"negative_slope": ANY_SLOPE}),
+    nn.PReLU: prelu(),
+    nn.ELU: elementwise("ELU", {"alpha": ANY_SLOPE}),
+    nn.SELU: elementwise("SELU"),
+    nn.Sigmoid: elementwise("Sigmoid"),
+    nn.Tanh: elementwise("Tanh"),
+    nn.Softplus: elementwise(
+        "Softplus", {"beta": st.floats(0.1, 4.0), "threshold": st.floats(-1.0, 4.0)}
     ),
-    nn.Sigmoid: elementwise(nn.Sigmoid, torch.nn.Sigmoid),
-    nn.Tanh: elementwise(nn.Tanh, torch.nn.Tanh),
+    nn.SiLU: elementwise("SiLU"),
+    nn.GELU: elementwise("GELU", {"approximate": st.sampled_from(["none", "tanh"])}),
+    nn.Hardswish: elementwise("Hardswish"),
+    nn.Softmax: softmax("Softmax"),
+    nn.LogSoftmax: softmax("LogSoftmax"),
+    nn.Embedding: embedding(),
     nn.Flatten: flatten(),
+    nn.Reshape: reshape(),
 }
-OF_THEIR_OWN = {nn.Dropout, nn.Sequential}  # tested below
+OF_THEIR_OWN = {nn.Dropout, nn.Dropout2d, nn.Sequential}  # tested below
 
 
 def test_every_layer_has_a_strategy() -> None:
@@ -172,14 +263,40 @@ def test_every_layer_has_a_strategy() -> None:
 @generated
 @given(data=st.data())
 def test_layers(layer: Any, dtype: str, data: Any) -> None:
-    ours, theirs, shape = data.draw(STRATEGIES[layer])
+    ours, theirs, x = data.draw(STRATEGIES[layer])
     training = data.draw(st.booleans()) if "BatchNorm" in layer.__name__ else True
-    assert_same_layer(ours, theirs, shape, dtype, training)
+    assert_same_layer(ours, theirs, x, dtype, training)
+
+
+@both_dtypes
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {}) for name in ("ReLU", "LeakyReLU", "PReLU", "ELU", "SELU", "Hardswish")),
+        *((name, {}) for name in ("Sigmoid", "Tanh", "Softplus", "SiLU", "GELU")),
+        ("ELU", {"alpha": 0.5}),
+        ("GELU", {"approximate": "tanh"}),
+        ("Softplus", {"beta": 0.5, "threshold": 1.5}),  # there b x is the threshold at 3
+    ],
+)
+def test_activations_at_kinks_and_far_from_zero(name: str, options: Any, dtype: str) -> None:
+    pn.set_backend("numpy", dtype=dtype)
+    x = np.array([-np.inf, -1e4, -100, -20, -3, -0.0, 0, 3, 20, 100, 1e4, np.inf])
+    their_x = tensor(x, dtype, grad=True)
+    their_y = getattr(torch.nn, name)(**options).to(their_x.dtype)(their_x)
+    their_y.backward(torch.ones_like(their_y))
+    y, pullback = getattr(nn, name)(**options).vjp(pn.asarray(x), Context())
+    dx, _ = pullback(np.ones_like(y))
+    for got, expected in ((y, host(their_y)), (dx, host(their_x.grad))):
+        known = ~np.isnan(expected)  # PyTorch has no value for some at ±∞
+        np.testing.assert_allclose(got[known], expected[known], BOUNDS[dtype], BOUNDS[dtype])
 
 
 @both_dtypes
 def test_dropout(dtype: str) -> None:
     assert_same_layer(nn.Dropout(0.3), torch.nn.Dropout(0.3), (4, 5), dtype, training=False)
+    twins = nn.Dropout2d(0.3), torch.nn.Dropout2d(0.3)
+    assert_same_layer(*twins, (2, 3, 4, 5), dtype, training=False)
     pn.set_backend("numpy", dtype=dtype)
     for p in (0.0, 0.3, 1.0):
         values = [set(), set()]

@@ -1,4 +1,4 @@
-"""Normalisation of activations."""
+"""Batch normalisation: statistics over the samples of a batch."""
 
 from math import prod
 from typing import Any

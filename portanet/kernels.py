@@ -1,0 +1,82 @@
+"""What layers ask of a device beyond the array API standard.
+
+Each method has a generic version here, written in nothing but the standard. A backend overrides one
+where its library can do better, and the generic version stays the oracle of its tests.
+"""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+from portanet import im2col as _generic
+from portanet import special
+from portanet.im2col import Window
+
+Array = Any  # an array of any backend; the standard has no common base class
+Image = tuple[int, int, int, int]  # (N, C, H, W)
+
+
+class Kernels:
+    """The part of a `Backend` that computes."""
+
+    xp: Any
+
+    def im2col(self, x: Array, window: Window) -> Array:
+        """Lay the pixels under each window position in a column; see `portanet.im2col.im2col`."""
+        return _generic.im2col(self.xp, x, window)
+
+    def col2im(self, columns: Array, shape: Image, window: Window) -> Array:
+        """Add columns back to their pixels; see `portanet.im2col.col2im`."""
+        return _generic.col2im(self.xp, columns, shape, window)
+
+    def convolve(self, matrix: Array, x: Array, window: Window) -> Array:
+        """Return ``matrix @ columns``, with the columns of `im2col`: a convolution.
+
+        `matrix` is (O, C·kh·kw), `x` (N, C, H, W), the result (O, OH·OW·N). With groups `matrix` is
+        (G, O/G, C/G·kh·kw), the result (G, O/G, OH·OW·N).
+        """
+        return matrix @ self._columns(matrix, x, window)
+
+    def convolve_weight_grad(self, dy: Array, x: Array, window: Window) -> Array:
+        """Return ``dy @ columnsᵀ``: the gradient of `convolve` by the matrix, in its shape.
+
+        `dy` has the shape of the product.
+        """
+        return dy @ self.xp.matrix_transpose(self._columns(dy, x, window))
+
+    def convolve_input_grad(self, matrix: Array, dy: Array, shape: Image, window: Window) -> Array:
+        """Return ``matrixᵀ @ dy`` added back to the pixels: the gradient of `convolve` by x.
+
+        `dy` has the shape of the product, and `shape` is x's: (N, C, H, W).
+        """
+        columns = self.xp.matrix_transpose(matrix) @ dy
+        return self.col2im(self.xp.reshape(columns, (-1, columns.shape[-1])), shape, window)
+
+    def _columns(self, matrix: Array, x: Array, window: Window) -> Array:
+        """Return the columns, with a leading axis of groups where the matrix has one."""
+        columns = self.im2col(x, window)
+        groups = matrix.shape[:-2]
+        return self.xp.reshape(columns, (*groups, -1, columns.shape[1])) if groups else columns
+
+    def index_add(self, x: Array, indices: Array, values: Array) -> Array:
+        """Add ``values[i]`` to ``x[indices[i]]`` in place, for every i, and return `x`.
+
+        `x` is (V, …), `indices` integers (N,) in [0, V), `values` (N, …) in x's dtype. Indices may
+        repeat: their values are summed. They are not checked, for that would wait for the device.
+        The standard has no assignment through integer arrays, so the generic version is a product
+        with one-hot rows: it takes O(N·V) and needs finite values.
+        """
+        xp = self.xp
+        rows = xp.arange(x.shape[0], dtype=xp.int64, device=x.device)
+        hits = rows[:, None] == xp.astype(indices, xp.int64)[None, :]
+        flat = xp.reshape(values, (values.shape[0], prod(x.shape[1:])))
+        x[...] += xp.reshape(xp.astype(hits, x.dtype) @ flat, x.shape)
+        return x
+
+    def erf(self, x: Array) -> Array:
+        """Return the error function of each element; see `portanet.special.erf`."""
+        return special.erf(self.xp, x)
+
+    def fused(self, formula: Callable[..., Any]) -> Callable[..., Any]:
+        """Return an element-wise `formula` as this library runs it fastest; here, as it is."""
+        return formula

@@ -1,0 +1,145 @@
+"""Normalisations within each sample: the same in training and in inference, for any batch size."""
+
+from collections.abc import Sequence
+
+from portanet.backend import Array
+from portanet.checks import integer, number
+from portanet.nn.context import Context, Gradients, Pullback
+from portanet.nn.initialization import Ones, Zeros
+from portanet.nn.layer import Layer
+from portanet.random import Shape
+
+Axes = tuple[int, ...]
+
+
+class _SampleNorm(Layer):
+    eps: float
+
+    def _layout(self, shape: Shape) -> tuple[Shape, Axes, Shape]:
+        """Return how x is seen for its statistics, over which axes, and how parameters meet x."""
+        raise NotImplementedError
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps the normalised x and the scales."""
+        params, needs_input_grad = self.own_params, ctx.needs_input_grad
+        xp, shape = self.accept(x, *params.values()).xp, tuple(x.shape)
+        split, axes, spread = self._layout(shape)
+        sharing = tuple(a for a, size in enumerate(spread) if size == 1)
+        spreads = {n: xp.reshape(p, spread) for n, p in params.items()}
+        weight, bias = spreads.get("weight"), spreads.get("bias")
+
+        centred = xp.reshape(x, split)
+        centred = centred - xp.mean(centred, axis=axes, keepdims=True)
+        var = xp.mean(centred * centred, axis=axes, keepdims=True)
+        inverse = 1.0 / xp.sqrt(var + self.eps)
+        normal = centred * inverse
+        y = xp.reshape(normal, shape)
+        if weight is not None:
+            y = y * weight
+        if bias is not None:
+            y = y + bias
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            grads = {}
+            if weight is not None:
+                products = xp.sum(dy * xp.reshape(normal, shape), axis=sharing)
+                grads["weight"] = xp.reshape(products, params["weight"].shape)
+            if bias is not None:
+                grads["bias"] = xp.reshape(xp.sum(dy, axis=sharing), params["bias"].shape)
+            if not needs_input_grad:
+                return None, grads
+            d = xp.reshape(dy if weight is None else dy * weight, split)
+            along = xp.mean(d * normal, axis=axes, keepdims=True)
+            dx = (d - xp.mean(d, axis=axes, keepdims=True) - normal * along) * inverse
+            return xp.reshape(dx, shape), grads
+
+        return y, pullback
+
+
+class LayerNorm(_SampleNorm):
+    """Normalisation over the last axes: y = w (x − mean) / √(var + eps) + b.
+
+    Mean and var (biased) are those of each sample, or of each position in it. With
+    n = (x − mean) / √(var + eps) and d = w dy: dx = (d − mean(d) − n mean(d n)) / √(var + eps),
+    dw = Σ dy n, db = Σ dy.
+
+    Args:
+        normalized_shape: the lengths of the axes; an int for the last one alone.
+        eps: added to the variance.
+        elementwise_affine: whether to scale by w, and to shift by b.
+        bias: whether to shift by b, too.
+
+    Shapes: x and y (…, *normalized_shape); params ``weight``, starting at 1, and ``bias``, at 0, of
+    shape normalized_shape. Source: Ba et al., "Layer normalization", 2016.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+    ) -> None:
+        sizes = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+        if not sizes:
+            self.fail("normalized_shape must name at least one axis")
+        self.normalized_shape = tuple(integer("normalized_shape", size) for size in sizes)
+        self.eps = number("eps", eps)
+        if elementwise_affine:
+            self.add_parameter("weight", self.normalized_shape, Ones())
+            if bias:
+                self.add_parameter("bias", self.normalized_shape, Zeros())
+
+    def _layout(self, shape: Shape) -> tuple[Shape, Axes, Shape]:
+        ndim, sizes = len(shape), self.normalized_shape
+        lead = ndim - len(sizes)
+        if lead < 0 or shape[lead:] != sizes:
+            expected = ", ".join(map(str, sizes))
+            self.fail(f"expected x of shape (…, {expected}), got {shape}")
+        return shape, tuple(range(lead, ndim)), (1,) * lead + sizes
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"{self.normalized_shape}, eps={self.eps}"
+
+
+class GroupNorm(_SampleNorm):
+    """Normalisation over groups of channels: y = w (x − mean) / √(var + eps) + b.
+
+    Mean and var (biased) are those of each sample's C/G channels of a group, over all their
+    positions; w and b belong to channels. Gradients are those of `LayerNorm`. One group is a
+    layer normalisation of the whole sample, C groups are an instance normalisation.
+
+    Args:
+        num_groups: groups, G, which must divide C.
+        num_channels: channels, C.
+        eps: added to the variance.
+        affine: whether to scale by w and shift by b.
+
+    Shapes: x and y (N, C, …); params ``weight`` (C,), starting at 1, and ``bias`` (C,), at 0.
+    Source: Wu and He, "Group normalization", 2018.
+    """
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True
+    ) -> None:
+        self.num_groups = integer("num_groups", num_groups)
+        self.num_channels = integer("num_channels", num_channels)
+        if num_channels % num_groups:
+            self.fail(f"num_groups={num_groups} must divide num_channels={num_channels}")
+        self.eps = number("eps", eps)
+        if affine:
+            self.add_parameter("weight", (num_channels,), Ones())
+            self.add_parameter("bias", (num_channels,), Zeros())
+
+    def _layout(self, shape: Shape) -> tuple[Shape, Axes, Shape]:
+        groups, channels = self.num_groups, self.num_channels
+        if shape[1:2] != (channels,):
+            self.fail(f"expected x of shape (N, {channels}, …), got {shape}")
+        rest = shape[2:]
+        split = (shape[0], groups, channels // groups, *rest)
+        return split, tuple(range(2, len(split))), (1, channels, *(1,) * len(rest))
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}"

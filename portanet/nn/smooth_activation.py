@@ -1,0 +1,181 @@
+"""Smooth activations, element by element: any shape, x's dtype and memory order.
+
+None overflows. The gated ones, y = x·g(x), have a gate g that is exactly 0 or 1 far from zero;
+there x is held at a bound, so that ±∞ makes no ∞ · 0.
+"""
+
+from math import pi, sqrt
+from typing import Any, Literal
+
+from portanet.backend import Array
+from portanet.checks import number
+from portanet.nn.context import Context, Gradients, Pullback
+from portanet.nn.layer import Layer
+
+
+class Sigmoid(Layer):
+    """Logistic function: y = 1 / (1 + exp(−x)), y' = y (1 − y).
+
+    Shapes: x and y (…). It never overflows: only exp(−abs(x)) is taken.
+    """
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps y."""
+        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
+        y = _sigmoid(xp, x)
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            return (dy * (y * (1.0 - y)) if needs_input_grad else None), {}
+
+        return y, pullback
+
+
+class Tanh(Layer):
+    """Hyperbolic tangent: y = tanh(x), y' = 1 − y².
+
+    Shapes: x and y (…).
+    """
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps y."""
+        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
+        y = xp.tanh(x)
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            return (dy * (1.0 - y * y) if needs_input_grad else None), {}
+
+        return y, pullback
+
+
+class Softplus(Layer):
+    """Smooth ReLU: y = log(1 + exp(b x)) / b, y' = σ(b x); y = x, y' = 1 where b x > threshold.
+
+    Args:
+        beta: b, the sharpness; not 0.
+        threshold: where y becomes x itself, as in PyTorch.
+
+    Shapes: x and y (…). It never overflows: log(1 + exp(z)) = max(z, 0) + log(1 + exp(−abs(z))).
+    Source: Dugas et al., "Incorporating second-order functional knowledge for better option
+    pricing", 2000.
+    """
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self.beta = number("beta", beta, low=-float("inf"))
+        self.threshold = number("threshold", threshold, low=-float("inf"))
+        if self.beta == 0.0:
+            self.fail("beta must not be 0")
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps x."""
+        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
+        beta, threshold = self.beta, self.threshold
+        z = beta * x
+        soft = (xp.maximum(z, xp.zeros_like(z)) + xp.log1p(xp.exp(-xp.abs(z)))) / beta
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            if not needs_input_grad:
+                return None, {}
+            z = beta * x
+            return dy * xp.where(z > threshold, 1.0, _sigmoid(xp, z)), {}
+
+        return xp.where(z > threshold, x, soft), pullback
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"beta={self.beta}, threshold={self.threshold}"
+
+
+class SiLU(Layer):
+    """Sigmoid linear unit, or swish: y = x σ(x), y' = σ(x) (1 + x (1 − σ(x))).
+
+    Shapes: x and y (…). Sources: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016;
+    Ramachandran et al., "Searching for activation functions", 2017.
+    """
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps x within bounds and σ."""
+        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
+        floored, z = _bounded(xp, x, 800.0)
+        gate = _sigmoid(xp, z)
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            return (dy * (gate * (1.0 + z * (1.0 - gate))) if needs_input_grad else None), {}
+
+        return floored * gate, pullback
+
+
+class GELU(Layer):
+    """Gaussian error linear unit: y = x Φ(x), y' = Φ(x) + x φ(x), for the normal distribution.
+
+    Φ(x) = ½ (1 + erf(x/√2)), or approximately ½ (1 + tanh(√(2/π) (x + 0.044715 x³))), with φ its
+    derivative. The approximation is several times as fast on NumPy, which has no erf.
+
+    Args:
+        approximate: ``"none"`` or ``"tanh"``.
+
+    Shapes: x and y (…). Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016.
+    """
+
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            self.fail(f"approximate must be 'none' or 'tanh', got {approximate!r}")
+        self.approximate = approximate
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps x within bounds and Φ."""
+        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
+        xp, exact = backend.xp, self.approximate == "none"
+        slope, cubic = sqrt(2.0 / pi), 0.044715
+        floored, z = _bounded(xp, x, 40.0)
+        if exact:
+            gate = 0.5 + 0.5 * backend.erf(sqrt(0.5) * z)
+        else:
+            gate = 0.5 + 0.5 * xp.tanh(slope * (z + cubic * (z * z * z)))
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            if not needs_input_grad:
+                return None, {}
+            if exact:
+                density = xp.exp(-0.5 * (z * z)) / sqrt(2.0 * pi)
+            else:  # ½ (1 − tanh²) = 2 Φ (1 − Φ)
+                density = (gate * (1.0 - gate)) * (2.0 * slope + (6.0 * slope * cubic) * (z * z))
+            return dy * (gate + z * density), {}
+
+        return floored * gate, pullback
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"approximate={self.approximate!r}"
+
+
+class Hardswish(Layer):
+    """SiLU in straight pieces: y = x g(x) with the gate g = min(max(x + 3, 0), 6) / 6.
+
+    y' = 0 where x ≤ −3, x/3 + ½ between, 1 where x ≥ 3.
+
+    Shapes: x and y (…). Source: Howard et al., "Searching for MobileNetV3", 2019.
+    """
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps x within ±3."""
+        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
+        floored, z = _bounded(xp, x, 3.0)
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            if not needs_input_grad:
+                return None, {}
+            curved = z * xp.astype(xp.abs(z) < 3.0, z.dtype)
+            return dy * ((z + 3.0 + curved) / 6.0), {}
+
+        return floored * ((z + 3.0) / 6.0), pullback
+
+
+def _sigmoid(xp: Any, x: Array) -> Array:
+    e = xp.exp(-xp.abs(x))
+    return xp.maximum(e, xp.astype(x > 0, x.dtype)) / (1.0 + e)  # above: 1 or e, as x > 0 or not
+
+
+def _bounded(xp: Any, x: Array, bound: float) -> tuple[Array, Array]:
+    """Return max(x, −bound), and this within ±bound."""
+    floored = xp.maximum(x, xp.full_like(x, -bound))
+    return floored, xp.minimum(floored, xp.full_like(x, bound))
