@@ -3,17 +3,16 @@
 All arrays are NumPy's, contiguous and writeable; whoever trains on them moves them.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from portanet.data.download import fetch_files
 from portanet.data.files import AnyPath, DataError, data_root, locate
 from portanet.data.formats import read_idx, read_npz
+from portanet.data.split import Split, scaled
 from portanet.random import Key
-
-Split = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -24,6 +23,16 @@ MNIST_SHA256 = {  # of the gzipped files
     "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
     "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+FASHION_MNIST_MIRRORS = (
+    "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+)
+FASHION_MNIST_SHA256 = {
+    "train-images-idx3-ubyte": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "train-labels-idx1-ubyte": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "t10k-images-idx3-ubyte": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "t10k-labels-idx1-ubyte": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 }
 
 
@@ -47,7 +56,7 @@ def load_digits(*, size: int = 8) -> tuple[Split, Split]:
         enlarged = images.repeat(3, axis=1).repeat(3, axis=2)
         images = np.pad(enlarged, ((0, 0), (2, 2), (2, 2)))
     order = Key(0).child("digits").permutation(len(labels))
-    pixels = _scaled(images[order, None], 16)
+    pixels = scaled(images[order, None], 16)
     classes = labels[order].astype(np.int64)
     return (pixels[:1437], classes[:1437]), (pixels[1437:], classes[1437:])
 
@@ -71,12 +80,29 @@ def load_mnist(root: AnyPath | None = None, *, download: bool = True) -> tuple[S
     Source: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to
     document recognition", 1998.
     """
-    folder = data_root(root) / "mnist"
-    files = locate(folder, MNIST_SHA256, MNIST_MIRRORS, download=download)
-    return (
-        _idx_split(files["train-images-idx3-ubyte"], files["train-labels-idx1-ubyte"]),
-        _idx_split(files["t10k-images-idx3-ubyte"], files["t10k-labels-idx1-ubyte"]),
-    )
+    return _load_idx(data_root(root) / "mnist", MNIST_SHA256, MNIST_MIRRORS, download)
+
+
+def load_fashion_mnist(
+    root: AnyPath | None = None, *, download: bool = True
+) -> tuple[Split, Split]:
+    """Return Fashion-MNIST's 60 000 pictures of clothes to train on and its 10 000 to test.
+
+    The labels: 0 T-shirt or top, 1 trouser, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt,
+    7 sneaker, 8 bag, 9 ankle boot.
+
+    Args:
+        root: as in `load_mnist`, of whose files these have the names; they are in
+            ``fashion-mnist/``.
+        download: as in `load_mnist` (31 MB).
+
+    Shapes and errors: as in `load_mnist`.
+
+    Source: H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a novel image dataset for
+    benchmarking machine learning algorithms", 2017.
+    """
+    folder = data_root(root) / "fashion-mnist"
+    return _load_idx(folder, FASHION_MNIST_SHA256, FASHION_MNIST_MIRRORS, download)
 
 
 def load_npz(path: AnyPath) -> Split:
@@ -111,10 +137,29 @@ def load_npz(path: AnyPath) -> Split:
         images = images[:, None]
     elif images.shape[-1] in (1, 3, 4):
         images = np.moveaxis(images, -1, 1)
-    pixels = _scaled(images, 255 if images.dtype.kind == "u" else 1)
+    pixels = scaled(images, 255 if images.dtype.kind == "u" else 1)
     if not np.isfinite(pixels).all():
         raise DataError(f"{path}: images hold NaN or numbers that are not finite in float32")
     return pixels, labels.astype(np.int64)
+
+
+def _load_idx(
+    folder: Path, checksums: Mapping[str, str], mirrors: Sequence[str], download: bool
+) -> tuple[Split, Split]:
+    def fetch(names: list[str]) -> None:
+        fetch_files(folder, {f"{name}.gz": checksums[name] for name in names}, mirrors)
+
+    hint = f"plain or gzipped (.gz), from {mirrors[0]}"
+    files = locate(folder, checksums, fetch if download else None, hint, _idx_spellings)
+    train_images, train_labels, test_images, test_labels = (files[name] for name in checksums)
+    return _idx_split(train_images, train_labels), _idx_split(test_images, test_labels)
+
+
+def _idx_spellings(name: str) -> Iterator[str]:
+    # Some of the unpacked copies in circulation have a dot before "idx".
+    for spelling in (name, name.replace("-idx", ".idx")):
+        yield spelling
+        yield f"{spelling}.gz"
 
 
 def _idx_split(images_path: Path, labels_path: Path) -> Split:
@@ -125,13 +170,4 @@ def _idx_split(images_path: Path, labels_path: Path) -> Split:
         )
     if labels.max() > 9:
         raise DataError(f"{labels_path}: labels must be 0 to 9, found {labels.max()}")
-    return _scaled(images[:, None], 255), labels.astype(np.int64)
-
-
-def _scaled(images: NDArray[Any], top: int) -> NDArray[np.float32]:
-    """Return a contiguous copy in float32, divided by `top`."""
-    with np.errstate(over="ignore"):  # a float64 may become infinite; the caller looks
-        pixels = np.array(images, dtype=np.float32, order="C")
-    if top != 1:
-        pixels /= top
-    return pixels
+    return scaled(images[:, None], 255), labels.astype(np.int64)

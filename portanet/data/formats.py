@@ -44,7 +44,7 @@ def _idx_items(path: AnyPath, read: Read, item: tuple[int, ...]) -> NDArray[np.u
     axes = 1 + len(item)
     length = 4 + 4 * axes
     magic = bytes((0, 0, 8, axes))
-    header = _up_to(length, read)
+    header = up_to(length, read)
     if header[:4] != magic:
         raise DataError(
             f"{path}: not an IDX file of bytes with {axes} axes, plain or gzipped: it must start "
@@ -57,7 +57,7 @@ def _idx_items(path: AnyPath, read: Read, item: tuple[int, ...]) -> NDArray[np.u
         raise DataError(f"{path}: expected items of shape {item}, got {shape[1:]}")
     if shape[0] == 0:
         raise DataError(f"{path}: holds no items")
-    return np.frombuffer(_exactly(prod(shape), read, path), np.uint8).reshape(shape)
+    return np.frombuffer(exactly(prod(shape), read, path), np.uint8).reshape(shape)
 
 
 def read_npz(path: AnyPath, names: Sequence[str]) -> list[NDArray[Any]]:
@@ -103,14 +103,14 @@ def _npy_array(where: str, file: IO[bytes]) -> NDArray[Any]:
         raise DataError(f"{where}: expected an array of real numbers, got dtype {dtype}")
     if min(shape, default=1) < 1:
         raise DataError(f"{where}: is empty, of shape {shape}")
-    data = _exactly(prod(shape) * dtype.itemsize, file.read, where)
+    data = exactly(prod(shape) * dtype.itemsize, file.read, where)
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
 
 
-def _exactly(size: int, read: Read, where: AnyPath) -> bytearray:
+def exactly(size: int, read: Read, where: AnyPath) -> bytearray:
     """Return the rest of a file, which must be of that size."""
     # Asking for one byte more makes gzip and zip reach the end, where they compare checksums.
-    data = _up_to(size + 1, read)
+    data = up_to(size + 1, read)
     if len(data) < size:
         raise DataError(f"{where}: truncated: expected {size} bytes of values, got {len(data)}")
     if len(data) > size:
@@ -118,7 +118,7 @@ def _exactly(size: int, read: Read, where: AnyPath) -> bytearray:
     return data
 
 
-def _up_to(limit: int, read: Read) -> bytearray:
+def up_to(limit: int, read: Read) -> bytearray:
     """Return at most `limit` bytes. Memory grows with what is there: the limit may be a lie."""
     data = bytearray()
     while len(data) < limit and (chunk := read(min(CHUNK, limit - len(data)))):
