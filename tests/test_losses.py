@@ -352,6 +352,7 @@ WRONG = {
     "NaN for BCE": (BCE, (3,), [0.5, NAN, -0.1], "not finite, first in sample 1"),
     "weights of samples": (nn.BCEWithLogitsLoss([1.0, 2.0, 3.0]), (3, 2), np.zeros((3, 2)), "weight of shape (3,) does not broadcast to one sample's shape (2,); sample_weight weighs the samples"),
     "weights of samples in a column": (nn.BCEWithLogitsLoss(pos_weight=[[1.0], [2.0], [3.0]]), (3, 2), np.zeros((3, 2)), "pos_weight of shape (3, 1) does not"),
+    "weights of too many axes": (nn.BCEWithLogitsLoss([[[1.0]]]), (3, 2), np.zeros((3, 2)), "weight of shape (1, 1, 1) does not"),
     "weights of a batch": (nn.BCEWithLogitsLoss([1.0, 2.0, 3.0]), (3,), np.zeros(3), "weight of shape (3,) does not broadcast to one sample's shape ()"),
 }  # fmt: skip
 

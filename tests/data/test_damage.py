@@ -1,5 +1,6 @@
 """Damaged data files of any kind: nothing comes of them but DataError, in little memory."""
 
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -98,13 +99,13 @@ def test_no_damage(kind, scratch):
     assert len(read(path)) == (2 if kind == "cifar10" else 3)
 
 
-@pytest.mark.skipif(not hasattr(sys, "getdlopenflags"), reason="Windows has no fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 def test_damaged_matlab_files(tmp_path):
     pytest.importorskip("scipy.io")
     images, labels = matrix("X", svhn(2)[0]), matrix("y", svhn(2)[1])
     random = Random(0)
     contents = {}
-    for number in range(40):
+    for number in range(20):
         contents[f"plain{number}"] = damaged(random, mat(images, labels, compressed=False))
         contents[f"compressed{number}"] = damaged(random, mat(images, labels))
         contents[f"inside{number}"] = mat(damaged(random, images), labels)
@@ -120,5 +121,5 @@ def test_damaged_matlab_files(tmp_path):
     )
     assert process.returncode == 0, process.stderr
     outcomes = dict(zip(contents, process.stdout.splitlines(), strict=True))
-    assert {outcomes[f"good{number}"] for number in range(40)} == {"read"}
-    assert sum(outcome == "DataError" for outcome in outcomes.values()) > 60
+    assert set(outcomes.values()) == {"read", "DataError"}
+    assert {outcomes[f"good{number}"] for number in range(20)} == {"read"}
