@@ -94,6 +94,7 @@ HUGE = struct.pack("<i", 0x7FFFFFFF)
 DAMAGES = [
     (mat(*variables(X[:, :, 0])), r"X must be uint8 of shape \(32, 32, 3, N\), .* \(32, 32, 4\)"),
     (mat(*variables(X[:31])), r"X must be .* got uint8 \(31, 32, 3, 4\)"),
+    (mat(*variables(X[:, :, :2])), r"X must be .* got uint8 \(32, 32, 2, 4\)"),
     (mat(*variables(X.transpose(3, 2, 0, 1))), r"X must be .* got uint8 \(4, 3, 32, 32\)"),
     (mat(*variables(X.astype(float))), r"X must be uint8 .* got float64"),
     (mat(*variables(labels=Y[:-1])), r"holds 4 images, so y .* \(4, 1\), got \(3, 1\)"),
@@ -256,3 +257,6 @@ def test_download(server, tmp_path, monkeypatch):
     monkeypatch.setattr(loader, "SHA256", checksums)
     assert load_svhn(tmp_path)[1][1].tolist() == [0, 1, 2, 3]
     assert {p.name: p.read_bytes() for p in (tmp_path / "svhn").iterdir()} == contents
+    (tmp_path / "svhn" / TEST).unlink()
+    load_svhn(tmp_path)  # what is missing, no more
+    assert [server.asked.count(f"/{name}") for name in (TRAIN, TEST)] == [2, 2]
