@@ -106,12 +106,11 @@ class Skip(nn.Layer):
         self.body = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Dropout(0.3), Squared())
 
     def vjp(self, x: Any, ctx: nn.Context) -> Any:
-        names = self.gradient_names()["body"]
         y, inner = ctx.run("body", self.body, x)
 
         def pullback(dy: Any) -> Any:
             dx, grads = inner(dy)
-            return dy + dx, {names[n]: gradient for n, gradient in grads.items()}
+            return dy + dx, {f"body.{n}": gradient for n, gradient in grads.items()}
 
         return x + y, pullback
 

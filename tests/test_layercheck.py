@@ -318,7 +318,7 @@ ERRORS = {
     "builtins:dict": r"builtins:dict: expected a portanet\.nn\.Layer, got dict",
     "own_layers:NeedsAnArgument": r"NeedsAnArgument\(\) failed: TypeError: .*missing 1 required",
     "own_layers:fails": r"own_layers:fails\(\) failed: RuntimeError: no weights were found",
-    "own_layers:NoDerivative": "NoDerivative cannot run on x of shape .* does not define vjp",
+    "own_layers:NoDerivative": "NoDerivative cannot run on x of shape .* defines neither vjp",
     "own_layers:NoPullback": r"vjp must return \(y, pullback\), got numpy\.ndarray",
     "own_layers:OfIntegers": "y must be an array of floating-point numbers, got .* of int64",
     "own_layers:Lookup": "Lookup cannot run on x of shape",

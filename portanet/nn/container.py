@@ -1,9 +1,11 @@
 """Layers made of layers."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from portanet.backend import Array
-from portanet.nn.context import Context, Gradients, Pullback, no_pullback
+from portanet.checks import instance
+from portanet.nn.graph import Node, concat
 from portanet.nn.layer import Layer
 from portanet.nn.tree import ParameterTree
 
@@ -20,24 +22,12 @@ class Sequential(Layer):
     """
 
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
-        named: Mapping[str, Layer]
-        if len(layers) == 1 and isinstance(layers[0], Mapping):
-            named = layers[0]
-        else:
-            named = {str(i): layer for i, layer in enumerate(layers)}  # type: ignore[misc]
-        trained = False  # whether parameters stand before the layer
-        self._plan: list[tuple[str, Layer, bool]] = []
-        for name, layer in named.items():
-            if not isinstance(name, str) or not name or "." in name:
-                raise ValueError(f"a layer's name must be a string without dots, got {name!r}")
-            self.add_child(name, layer)
-            self._plan.append((name, layer, trained))
-            trained = trained or bool(layer.owners())
-        self._names = self.gradient_names()
+        _adopt(self, layers)
+        self._complete = True
 
     def add_child(self, name: str, layer: ParameterTree) -> None:
         """Raise TypeError: what runs is decided when the container is made."""
-        if hasattr(self, "_names"):
+        if hasattr(self, "_complete"):
             self.fail(
                 "its layers are fixed; make a new one: "
                 f"Sequential({{**model.children, {name!r}: …}})",
@@ -50,30 +40,11 @@ class Sequential(Layer):
         for layer in list(self)[:1]:
             layer.check(x)
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps the children's pullbacks."""
-        y, pullbacks = x, []
-        for name, layer, trained in self._plan:
-            y, pullback = ctx.run(name, layer, y, ctx.needs_input_grad or trained)
-            if ctx.needs_pullback:
-                pullbacks.append((self._names[name], pullback))
-        if not ctx.needs_pullback:
-            return y, no_pullback
-        needs_input_grad = ctx.needs_input_grad
-
-        def backward(dy: Array) -> tuple[Array, Gradients]:
-            d = dy
-            sums: Gradients = {}
-            for names, pullback in reversed(pullbacks):
-                d, grads = pullback(d)
-                for key, grad in grads.items():
-                    name = names[key]
-                    sums[name] = sums[name] + grad if name in sums else grad
-                if d is None:  # before the first parameters, where nobody asks for more
-                    break
-            return (d if needs_input_grad else None), sums
-
-        return y, backward
+    def compute(self, x: Node) -> Node:
+        """Run one layer after another."""
+        for layer in self.children.values():
+            x = layer(x)
+        return x
 
     def __getitem__(self, key: str | int) -> Layer:
         layers: dict[str, Layer] = self.children
@@ -88,3 +59,88 @@ class Sequential(Layer):
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.children.values())
+
+
+class Residual(Layer):
+    """A detour added to its input: y = body(x) + shortcut(x), with shortcut(x) = x by default.
+
+    Args:
+        body: the layer, or `Sequential`, that is added.
+        shortcut: what brings x to the body's output shape where that differs, such as a 1×1
+            convolution with a stride; None adds x itself.
+
+    Shapes: x as the body takes it, y as it gives it. Children ``body`` and ``shortcut``. Raises
+    ValueError where the two sides differ in shape.
+
+    Source: He et al., "Deep residual learning for image recognition", 2016.
+    """
+
+    def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:
+        self.body = instance("body", body, Layer)
+        self.shortcut = None if shortcut is None else instance("shortcut", shortcut, Layer)
+
+    def check(self, x: Array) -> None:
+        """Raise ValueError where a value in x is impossible for the body, which sees x."""
+        self.body.check(x)
+
+    def compute(self, x: Node) -> Node:
+        """Run both sides and add them."""
+        return self.body(x) + (x if self.shortcut is None else self.shortcut(x))  # type: ignore[no-any-return]
+
+
+class Parallel(Layer):
+    """Branches side by side on the same input, joined: y = Σₖ fₖ(x), or their channels in a row.
+
+    ``Parallel(a, b)`` numbers its branches "0", "1"; ``Parallel({"wide": a, "deep": b})`` names
+    them.
+
+    Args:
+        branches: the layers.
+        merge: ``"add"``, for outputs of equal shape, or ``"concat"``, along axis 1.
+
+    Shapes: x as the branches take it, y (N, C, …) as they give it, with C the sum of theirs where
+    they are concatenated. Raises ValueError where the outputs' shapes do not fit.
+
+    Source of the idea: Szegedy et al., "Going deeper with convolutions", 2015.
+    """
+
+    def __init__(
+        self,
+        *branches: Layer | Mapping[str, Layer],
+        merge: Literal["add", "concat"] = "add",
+    ) -> None:
+        if merge not in ("add", "concat"):
+            raise ValueError(f"merge must be 'add' or 'concat', got {merge!r}")
+        _adopt(self, branches)
+        if not self.children:
+            self.fail("needs at least one branch")
+        self.merge = merge
+
+    def check(self, x: Array) -> None:
+        """Raise ValueError where a value in x is impossible for a branch, all of which see x."""
+        for branch in self.children.values():
+            branch.check(x)
+
+    def compute(self, x: Node) -> Node:
+        """Run every branch on x and join their outputs."""
+        first, *others = (branch(x) for branch in self.children.values())
+        if self.merge == "concat":
+            return concat(first, *others)
+        for other in others:
+            first = first + other
+        return first  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"merge={self.merge!r}"
+
+
+def _adopt(parent: Layer, layers: tuple[Layer | Mapping[str, Layer], ...]) -> None:
+    """Make layers the children of a container, numbered or, where it is one mapping, named."""
+    named: Mapping[str, Any] = {str(i): layer for i, layer in enumerate(layers)}
+    if len(layers) == 1 and isinstance(layers[0], Mapping):
+        named = layers[0]
+    for name, layer in named.items():
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(f"a layer's name must be a string without dots, got {name!r}")
+        parent.add_child(name, layer)

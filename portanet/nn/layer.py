@@ -3,7 +3,9 @@
 from typing import Any
 
 from portanet.backend import Array, Backend, backend_of, dtype_name
+from portanet.nn import graph
 from portanet.nn.context import Context, Pullback
+from portanet.nn.graph import Node
 from portanet.nn.weights import Weights
 from portanet.random import Key, Shape, fresh_seed
 
@@ -11,11 +13,20 @@ from portanet.random import Key, Shape, fresh_seed
 class Layer(Weights):
     """A differentiable function with named parameters.
 
-    A layer implements one method, ``vjp(x, ctx) -> (y, pullback)``, with
-    ``pullback(dy) -> (dx, grads)``; it stores nothing on itself, so that one layer may run many
-    times, in many threads, before any pullback is called. A layer that computes something declares
-    its arrays with `add_parameter` and `add_buffer`; one that is made of layers assigns them as
-    attributes and runs them with ``ctx.run(name, layer, x)``.
+    A layer that computes something declares its arrays with `add_parameter` and `add_buffer` and
+    implements one method, ``vjp(x, ctx) -> (y, pullback)``, with ``pullback(dy) -> (dx, grads)``;
+    it stores nothing on itself, so that one layer may run many times, in many threads, before any
+    pullback is called.
+
+    A layer that is made of layers assigns them as attributes and implements `compute` instead::
+
+        class Block(nn.Layer):
+            def __init__(self, channels):
+                self.conv = nn.Conv2d(channels, channels, 3, padding="same")
+                self.act = nn.ReLU()
+
+            def compute(self, x):
+                return self.act(self.conv(x) + x)
 
     The rest is what notebooks want: ``layer(x)`` for inference, ``forward`` and ``backward`` with
     `grads`, `params` by name, `state_dict`, `summary`, `to`.
@@ -27,9 +38,17 @@ class Layer(Weights):
         """Return the output and its pullback: the forward and the backward mathematics.
 
         The pullback must not mention `self` nor rebind what it captures, and it returns gradients
-        without adding them anywhere.
+        without adding them anywhere. A layer that defines `compute` has it from there.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not define vjp")
+        return graph.run(self, x, ctx)
+
+    def compute(self, x: Node) -> Node:
+        """Return what the layers that this one is made of make of x.
+
+        Called with a node, a layer runs and returns a node; nodes are joined by ``a + b``,
+        ``a * b`` and `concat`. The pullback follows from the layers'.
+        """
+        raise NotImplementedError(f"{self.label} defines neither vjp nor compute")
 
     def accept(self, x: Array, *arrays: Array) -> Backend:
         """Return the backend of the input and the layer's own arrays.
@@ -57,7 +76,9 @@ class Layer(Weights):
         """
 
     def __call__(self, x: Array) -> Array:
-        """Return the output for `x` in inference mode."""
+        """Return the output for `x` in inference mode; within `compute`, for a node, a node."""
+        if isinstance(x, Node):
+            return x._graph.call(self, x)
         self.check(x)
         return self.vjp(x, Context(needs_input_grad=False, needs_pullback=False))[0]
 
@@ -108,7 +129,7 @@ class Layer(Weights):
         if not self.children:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [f"({n}): {child!r}" for n, child in self.children.items()]
-        body = "\n".join(lines).replace("\n", "\n  ")
+        body = "\n".join(filter(None, [*lines, self.extra_repr()])).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
 
     def extra_repr(self) -> str:

@@ -1,7 +1,7 @@
 """Parameters and buffers by name, in a tree of layers."""
 
 from collections.abc import Iterator
-from typing import Any, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 from portanet.backend import Array
 from portanet.checks import Named
@@ -24,6 +24,8 @@ class ParameterTree(metaclass=Named):
     # Whether an output depends on the other samples of its batch, as in batch normalisation; such a
     # network's batches are never cut into parts.
     couples_samples = False
+    frozen = False  # whether training leaves the layer's own parameters as they are
+    changes: ClassVar[int] = 0  # counts what was added, removed and frozen, in any tree
     _name: str  # dotted, within the network; "" for the network itself
     children: dict[str, Any]
     _parameters: dict[str, Parameter]
@@ -66,6 +68,7 @@ class ParameterTree(metaclass=Named):
         if not isinstance(layer, ParameterTree):
             raise TypeError(f"expected a layer for {name!r}, got {type(layer).__name__}")
         self.children[name] = layer
+        ParameterTree.changes += 1
         for dotted, part in self.named_layers():
             part._name = join(self._name, dotted)
 
@@ -81,13 +84,17 @@ class ParameterTree(metaclass=Named):
                 TypeError,
             )
         elif isinstance(vars(self).get(name), ParameterTree):  # something else takes its place
-            del self.children[name]
+            self._remove_child(name)
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
         if isinstance(vars(self).get(name), ParameterTree):
-            del self.children[name]
+            self._remove_child(name)
         super().__delattr__(name)
+
+    def _remove_child(self, name: str) -> None:
+        del self.children[name]
+        ParameterTree.changes += 1
 
     @property
     def label(self) -> str:
@@ -138,6 +145,21 @@ class ParameterTree(metaclass=Named):
         owners = self.owners().items()
         return {n: o._own_grads[key] for n, (o, key) in owners if key in o._own_grads}
 
+    def freeze(self, frozen: bool = True) -> Self:
+        """Leave all parameters within as they are in training; returns the layer.
+
+        Optimizers pass them over, and where nothing before a frozen layer is trained, either, its
+        pullback is not run. Buffers, such as running statistics, still follow the data.
+        """
+        for _, layer in self.named_layers():
+            layer.frozen = frozen
+        ParameterTree.changes += 1
+        return self
+
+    def unfreeze(self) -> Self:
+        """Train all parameters within; returns the layer."""
+        return self.freeze(False)
+
     def zero_grads(self) -> None:
         """Forget the gradients."""
         for _, layer in self.named_layers():
@@ -149,17 +171,17 @@ class ParameterTree(metaclass=Named):
         A layer that is used in several places comes once, under its first name; with `shared`,
         under each of its names.
         """
-        seen: set[ParameterTree] = set()
+        return self._walk("", set(), shared)
 
-        def walk(name: str, layer: ParameterTree) -> Iterator[tuple[str, ParameterTree]]:
-            if layer in seen and not shared:
-                return
-            seen.add(layer)
-            yield name, layer
-            for child_name, child in layer.children.items():
-                yield from walk(join(name, child_name), child)
-
-        return walk("", self)
+    def _walk(
+        self, name: str, seen: set["ParameterTree"], shared: bool
+    ) -> Iterator[tuple[str, "ParameterTree"]]:
+        if self in seen and not shared:
+            return
+        seen.add(self)
+        yield name, self
+        for child_name, child in self.children.items():
+            yield from child._walk(join(name, child_name), seen, shared)
 
     def owners(self) -> dict[str, tuple["ParameterTree", str]]:
         """Map each parameter's dotted name to the layer that holds it and its name there."""
@@ -167,18 +189,6 @@ class ParameterTree(metaclass=Named):
             join(n, key): (layer, key)
             for n, layer in self.named_layers()
             for key in layer._parameters
-        }
-
-    def gradient_names(self) -> dict[str, dict[str, str]]:
-        """Map each child's name and its gradients' names to this layer's names for them.
-
-        A container adds up what its children's pullbacks return under these names: where a layer
-        is used in two places, both lead to its first one.
-        """
-        first = {owner: n for n, owner in self.owners().items()}
-        return {
-            child_name: {key: first[owner] for key, owner in child.owners().items()}
-            for child_name, child in self.children.items()
         }
 
     def _draw(

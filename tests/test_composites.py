@@ -1,0 +1,250 @@
+"""Layers made of layers: what `compute` may do, what is frozen, what is refused."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import fill, numbers
+
+import portanet as pn
+from portanet import nn, optim
+from portanet.nn import Context
+
+
+class Block(nn.Layer):
+    """A residual block, once as a composite …"""
+
+    def __init__(self) -> None:
+        self.fc1, self.act, self.fc2 = nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 4)
+
+    def compute(self, x: nn.Node) -> nn.Node:
+        return self.fc2(self.act(self.fc1(x))) + x
+
+
+class ByHand(Block):
+    """… and once with its pullback written out."""
+
+    def vjp(self, x: Any, ctx: Context) -> Any:
+        z1, back1 = ctx.run("fc1", self.fc1, x)
+        a, back = ctx.run("act", self.act, z1)
+        z2, back2 = ctx.run("fc2", self.fc2, a)
+
+        def pullback(dy: Any) -> Any:
+            da, grads2 = back2(dy)
+            dx, grads1 = back1(back(da)[0])
+            grads = {f"fc1.{key}": grad for key, grad in grads1.items()}
+            return dx + dy, grads | {f"fc2.{key}": grad for key, grad in grads2.items()}
+
+        return z2 + x, pullback
+
+
+def test_a_composite_is_what_one_would_write_by_hand(library: Any) -> None:
+    x, dy = library.array(numbers("x", (3, 4))), library.array(numbers("dy", (3, 4)))
+    got, expected = (fill(block).vjp(x, Context(True)) for block in (Block(), ByHand()))
+    assert library.host(got[0]).tolist() == library.host(expected[0]).tolist()
+    (dx, grads), (expected_dx, expected_grads) = got[1](dy), expected[1](dy)
+    np.testing.assert_allclose(library.host(dx), library.host(expected_dx), rtol=library.rtol)
+    assert grads.keys() == expected_grads.keys() == Block().params.keys()
+    for name, grad in grads.items():
+        np.testing.assert_allclose(
+            library.host(grad), library.host(expected_grads[name]), rtol=library.rtol
+        )
+
+
+class Twice(nn.Layer):
+    """Calls one dropout twice."""
+
+    def __init__(self) -> None:
+        self.drop = nn.Dropout(0.5)
+
+    def compute(self, x: nn.Node) -> nn.Node:
+        return nn.concat(self.drop(x), self.drop(x))
+
+
+def test_a_dropout_called_twice_draws_twice(library: Any) -> None:
+    x = library.array(np.ones((20, 10)))
+    y = library.host(Twice().vjp(x, Context(True, pn.Key(0)))[0])
+    assert (y[:, :10] != y[:, 10:]).any()
+    again = library.host(Twice().vjp(x, Context(True, pn.Key(0)))[0])
+    assert (y == again).all()
+
+
+class Inner(nn.Layer):
+    """Calls a layer that lies deeper, and leaves one of its own uncalled."""
+
+    def __init__(self) -> None:
+        self.body = nn.Sequential({"a": nn.Linear(3, 3), "b": nn.Linear(3, 2)})
+        self.unused = nn.Linear(3, 3)
+
+    def compute(self, x: nn.Node) -> nn.Node:
+        assert x.shape == x.value.shape
+        self.body(x)  # whose output is not used
+        return self.body["a"](x)
+
+
+def test_layers_within_layers_can_be_called(library: Any) -> None:
+    model = fill(Inner())
+    x = library.array(numbers("x", (2, 3)))
+    y, pullback = model.vjp(x, Context(True))
+    dx, grads = pullback(y)
+    assert grads.keys() == {"body.a.weight", "body.a.bias"}
+    expected_dx, expected = model.body["a"].vjp(x, Context(True))[1](y)
+    assert (library.host(dx) == library.host(expected_dx)).all()
+    assert (library.host(grads["body.a.bias"]) == library.host(expected["bias"])).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_concat_is_numpys(library: Any, axis: int) -> None:
+    class Join(nn.Layer):
+        def __init__(self) -> None:
+            self.tanh, self.relu = nn.Tanh(), nn.ReLU()
+
+        def compute(self, x: nn.Node) -> nn.Node:
+            return nn.concat(self.tanh(x), x, self.relu(x), axis=axis)
+
+    host = numbers("x", (2, 3, 4))
+    y, pullback = Join().vjp(library.array(host), Context(True))
+    expected = np.concatenate([np.tanh(host), host, np.maximum(host, 0)], axis=axis)
+    np.testing.assert_allclose(library.host(y), expected, rtol=library.rtol)
+    dy = numbers("dy", y.shape)
+    a, b, c = np.split(dy, 3, axis=axis)
+    expected = a * (1 - np.tanh(host) ** 2) + b + c * (host > 0)
+    dx, _ = pullback(library.array(dy))
+    np.testing.assert_allclose(library.host(dx), expected, rtol=library.rtol, atol=1e-12)
+
+
+# --- freezing ------------------------------------------------------------------------------------
+
+
+class Loud(nn.Layer):
+    """Fails when its pullback is run."""
+
+    def vjp(self, x: Any, ctx: Context) -> Any:
+        needs_input_grad = ctx.needs_input_grad
+
+        def pullback(dy: Any) -> Any:
+            assert not needs_input_grad
+            raise AssertionError("nobody asked for this gradient")
+
+        return x, pullback
+
+
+def test_a_frozen_beginning_costs_nothing() -> None:
+    model = nn.Sequential({"c1": nn.Linear(4, 4), "loud": Loud(), "f": nn.Linear(4, 2)})
+    x = pn.asarray(numbers("x", (3, 4)))
+    y, pullback = model.vjp(x, Context(True, needs_input_grad=False))
+    with pytest.raises(AssertionError):
+        pullback(y)
+    assert model["c1"].freeze() is model["c1"]
+    y, pullback = model.vjp(x, Context(True, needs_input_grad=False))
+    dx, grads = pullback(y)
+    assert dx is None
+    assert grads.keys() == {"f.weight", "f.bias"}
+    model["c1"].unfreeze()
+    with pytest.raises(AssertionError):
+        model.vjp(x, Context(True, needs_input_grad=False))[1](y)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_training_leaves_frozen_layers_as_they_are(library: Any, before: bool) -> None:
+    model = nn.Sequential({"a": nn.Linear(4, 4), "act": nn.Tanh(), "f": nn.Linear(4, 2)})
+    if before:
+        model["a"].freeze()
+    optimizer = optim.SGD(model, lr=0.1, momentum=0.9, weight_decay=0.1)
+    if not before:
+        model["a"].freeze()
+    trainer = pn.Trainer(model, nn.MSELoss(), optimizer)
+    start = {name: library.host(p) for name, p in model.state_dict().items()}
+    data = (library.array(numbers("x", (8, 4))), library.array(numbers("y", (8, 2))))
+    trainer.fit(data, epochs=2, batch_size=4, progress=False)
+    changed = {n for n, p in model.params.items() if (library.host(p) != start[n]).any()}
+    assert changed == {"f.weight", "f.bias"}
+    model.unfreeze()
+    trainer.fit(data, epochs=1, batch_size=4, progress=False)
+    changed = {n for n, p in model.params.items() if (library.host(p) != start[n]).any()}
+    assert changed == model.params.keys()
+
+
+def test_a_frozen_layer_passes_gradients_on(library: Any) -> None:
+    x, dy = library.array(numbers("x", (3, 4))), library.array(numbers("dy", (3, 4)))
+    free = fill(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)))
+    dx, grads = free.vjp(x, Context(True))[1](dy)
+    free[1].freeze()
+    frozen_dx, frozen_grads = free.vjp(x, Context(True))[1](dy)
+    assert (library.host(dx) == library.host(frozen_dx)).all()
+    assert frozen_grads.keys() == {"0.weight", "0.bias"}
+    assert (library.host(grads["0.weight"]) == library.host(frozen_grads["0.weight"])).all()
+
+
+def test_a_layer_alone_can_be_frozen(library: Any) -> None:
+    layer = nn.Linear(3, 2).freeze()
+    optimizer = optim.SGD(layer, lr=0.1)
+    before = library.host(layer.params["weight"])
+    layer.forward(library.array(numbers("x", (2, 3))))
+    layer.backward(library.array(numbers("dy", (2, 2))))
+    optimizer.step(layer.grads)
+    assert (library.host(layer.params["weight"]) == before).all()
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+def composite(compute: Any, **layers: nn.Layer) -> nn.Layer:
+    """Return a composite of these layers."""
+
+    class Composite(nn.Layer):
+        def __init__(self) -> None:
+            for name, layer in layers.items():
+                setattr(self, name, layer)
+
+        def compute(self, x: nn.Node) -> nn.Node:
+            return compute(self, x)
+
+    return Composite()
+
+
+STRANGER = nn.Tanh()
+WRONG = {
+    "a stranger": (lambda me, x: STRANGER(x), ValueError, "Tanh that is no part of it"),
+    "itself": (lambda me, x: me(x), ValueError, "no part of it"),
+    "an array": (lambda me, x: x.value, TypeError, "must return a node of its own, got"),
+    "nothing": (lambda me, x: None, TypeError, "got NoneType"),
+    "shapes": (lambda me, x: me.f(x) + x, ValueError, r"\(2, 3\) \+ \(2, 4\)"),
+    "product": (lambda me, x: x * me.f(x), ValueError, r"\(2, 4\) \* \(2, 3\)"),
+    "a number": (lambda me, x: x + 1, TypeError, "both must be nodes"),
+    "array methods": (lambda me, x: x.reshape(3, 4), AttributeError, "has no 'reshape'"),
+    "concat": (lambda me, x: nn.concat(x, me.f(x), axis=0), ValueError, "along axis 0"),
+    "axis": (lambda me, x: nn.concat(x, x, axis=2), ValueError, "along axis 2"),
+    "concat arrays": (lambda me, x: nn.concat(x, x.value), TypeError, "joins the nodes"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_compute_may_not_do(library: Any, wrong: str) -> None:
+    compute, error, message = WRONG[wrong]
+    model = composite(compute, f=nn.Linear(4, 3))
+    with pytest.raises(error, match=message):
+        model(library.array(numbers("x", (2, 4))))
+
+
+def test_a_layer_without_mathematics() -> None:
+    with pytest.raises(NotImplementedError, match="Layer defines neither vjp nor compute"):
+        nn.Layer()(pn.asarray([[1.0]]))
+
+
+def test_wrong_containers() -> None:
+    with pytest.raises(ValueError, match="merge must be 'add' or 'concat', got 'sum'"):
+        nn.Parallel(nn.Tanh(), merge="sum")
+    with pytest.raises(ValueError, match="at least one branch"):
+        nn.Parallel()
+    with pytest.raises(TypeError, match="body must be a Layer"):
+        nn.Residual([nn.Tanh()])
+    with pytest.raises(ValueError, match=r"Residual: \(2, 3\) \+ \(2, 4\)"):
+        nn.Residual(nn.Linear(4, 3))(pn.asarray(np.ones((2, 4))))
+
+
+def test_how_containers_look() -> None:
+    assert repr(nn.Parallel(nn.Tanh(), merge="concat")) == (
+        "Parallel(\n  (0): Tanh()\n  merge='concat'\n)"
+    )
+    assert repr(nn.Residual(nn.Tanh())) == "Residual(\n  (body): Tanh()\n)"
