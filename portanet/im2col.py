@@ -1,4 +1,4 @@
-"""The shared hot core of convolution and pooling: window geometry, im2col and its transpose.
+"""The shared hot core of convolution and pooling: windows, padding, im2col and its transpose.
 
 Users see images as (N, C, H, W). Here the batch is the *last* axis, (C, H, W, N): then every slice
 that a window position takes is a long contiguous run, one 2-D matrix product serves the whole
@@ -9,13 +9,16 @@ The functions take the array namespace `xp` and use nothing outside the array AP
 are the generic versions, and the oracles, of `Backend.im2col` and `Backend.col2im`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 from typing import Any, Literal
 
 from portanet.checks import Pair, pair
 
 Padding = int | Pair | Literal["same", "valid"]
+Pads = tuple[Pair, Pair]  # pixels before and after an image, along each of its axes
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,16 @@ class Window:
 
     kernel: Pair
     stride: Pair = (1, 1)
-    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
+    padding: Pads = ((0, 0), (0, 0))
     dilation: Pair = (1, 1)
+
+    def __post_init__(self) -> None:
+        # The answers below are looked up by it again and again.
+        lengths = (self.kernel, self.stride, self.padding, self.dilation)
+        object.__setattr__(self, "_hash", hash(lengths))
+
+    def __hash__(self) -> int:
+        return self._hash  # type: ignore[no-any-return, attr-defined]
 
     @classmethod
     def of(
@@ -70,47 +81,69 @@ class Window:
         """
         reach = [d * (k - 1) for k, d in zip(self.kernel, self.dilation, strict=True)]
         pads = tuple(
-            (r - before, r - after)
-            for r, (before, after) in zip(reach, self.padding, strict=True)
+            (r - before, r - after) for r, (before, after) in zip(reach, self.padding, strict=True)
         )
         if self.stride != (1, 1) or min(map(min, pads)) < 0:
             return None
         return Window(self.kernel, (1, 1), pads, self.dilation)  # type: ignore[arg-type]
 
     @lru_cache(maxsize=1024)  # noqa: B019
-    def output_size(self, height: int, width: int) -> Pair:
-        """Return how many positions the window takes along each axis of an image."""
+    def output_size(self, height: int, width: int, ceil_mode: bool = False) -> Pair:
+        """Return how many positions the window takes along each axis of an image.
+
+        With `ceil_mode` the last may reach beyond the padding, if it does not begin within it.
+        """
         sizes = []
         for length, k, s, (before, after), d in zip(
             (height, width), self.kernel, self.stride, self.padding, self.dilation, strict=True
         ):
             free = length + before + after - d * (k - 1) - 1
-            if free < 0:
+            size = free // s + 1
+            if ceil_mode and free % s and size * s < length + before:
+                size += 1
+            if size < 1:
                 raise ValueError(
                     f"a window of {self.kernel} (dilation {self.dilation}, padding {self.padding}) "
                     f"does not fit into an image of {height}×{width}"
                 )
-            sizes.append(free // s + 1)
+            sizes.append(size)
         return sizes[0], sizes[1]
 
     @lru_cache(maxsize=1024)  # noqa: B019
-    def positions(self, size: Pair) -> tuple[tuple[slice, slice], ...]:
-        """Return, for each kernel element in row-major order, the pixels that it meets.
+    def widened(self, height: int, width: int, size: Pair) -> "Window":
+        """Return the window with as much padding at the bottom and right as `size` positions need.
 
-        They are slices of the padded image's rows and columns, `size` long: the outputs' size.
+        That is what `ceil_mode` asks of an image of `height` × `width`.
         """
-        return tuple(
-            (
-                _reach(i * self.dilation[0], self.stride[0], size[0]),
-                _reach(j * self.dilation[1], self.stride[1], size[1]),
-            )
-            for i in range(self.kernel[0])
-            for j in range(self.kernel[1])
-        )
+        pads = []
+        for length, k, s, (before, after), d, count in zip(
+            (height, width),
+            self.kernel,
+            self.stride,
+            self.padding,
+            self.dilation,
+            size,
+            strict=True,
+        ):
+            last = s * (count - 1) + d * (k - 1)  # the last pixel that is met, counted from padding
+            pads.append((before, max(after, last + 1 - length - before)))
+        return replace(self, padding=(pads[0], pads[1]))
 
+    @lru_cache(maxsize=1024)  # noqa: B019
+    def reach(self, axis: int, size: int) -> tuple[slice, ...]:
+        """Return, for each kernel element along an axis, the padded pixels that it meets.
 
-def _reach(start: int, step: int, count: int) -> slice:
-    return slice(start, start + step * (count - 1) + 1, step)
+        The axis is 0 for height and 1 for width; there are `size` positions along it.
+        """
+        d, s = self.dilation[axis], self.stride[axis]
+        return tuple(slice(k * d, k * d + s * (size - 1) + 1, s) for k in range(self.kernel[axis]))
+
+    def positions(self, size: Pair) -> tuple[tuple[slice, slice], ...]:
+        """Return, for each kernel element in row-major order, the padded rows and columns it meets.
+
+        `size` is the outputs' height and width.
+        """
+        return tuple(product(self.reach(0, size[0]), self.reach(1, size[1])))
 
 
 def batch_last(xp: Any, x: Any) -> Any:
@@ -123,9 +156,9 @@ def batch_first(xp: Any, x: Any) -> Any:
     return xp.permute_dims(x, (3, 0, 1, 2))
 
 
-def pad(xp: Any, x: Any, window: Window, value: float = 0.0) -> Any:
+def pad(xp: Any, x: Any, padding: Pads, value: float = 0.0) -> Any:
     """Return `x` (C, H, W, N) with a border of `value`; `x` itself where there is none."""
-    (top, bottom), (left, right) = window.padding
+    (top, bottom), (left, right) = padding
     if not (top or bottom or left or right):
         return x
     c, h, w, n = x.shape
@@ -135,10 +168,57 @@ def pad(xp: Any, x: Any, window: Window, value: float = 0.0) -> Any:
     return padded
 
 
-def crop(x: Any, window: Window, height: int, width: int) -> Any:
+def crop(x: Any, padding: Pads, height: int, width: int) -> Any:
     """Undo `pad`: view the inner `height` × `width` pixels of `x` (C, H, W, N)."""
-    top, left = window.padding[0][0], window.padding[1][0]
+    top, left = padding[0][0], padding[1][0]
     return x[:, top : top + height, left : left + width, :]
+
+
+# Which pixel of a line of n stands at place i of its border: i < 0 before the line, i ≥ n after it.
+BORDERS: dict[str, Callable[[int, int], int]] = {
+    "reflect": lambda i, n: n - 1 - abs(n - 1 - abs(i)),
+    "replicate": lambda i, n: min(max(i, 0), n - 1),
+    "circular": lambda i, n: i % n,
+}
+
+
+def extend(xp: Any, x: Any, padding: Pads, mode: str) -> Any:
+    """Return `x` (C, H, W, N) with a border of its own pixels, as `BORDERS` has them for `mode`.
+
+    Raises ValueError where a reflection or a circle would need more pixels than there are.
+    """
+    rows, columns = _copies(x.shape[1], padding[0], mode), _copies(x.shape[2], padding[1], mode)
+    image = pad(xp, x, padding)
+    for place, source in rows:
+        image[:, place, :, :] = image[:, source, :, :]
+    for place, source in columns:
+        image[:, :, place, :] = image[:, :, source, :]
+    return image
+
+
+def fold(image: Any, padding: Pads, mode: str) -> Any:
+    """Add a border back to the pixels that it copies: the transpose of `extend`, done in place.
+
+    `image` is padded, (C, H, W, N); the result is the view of it without the border.
+    """
+    height, width = (image.shape[axis + 1] - sum(padding[axis]) for axis in (0, 1))
+    for place, source in _copies(width, padding[1], mode):
+        image[:, :, source, :] += image[:, :, place, :]
+    for place, source in _copies(height, padding[0], mode):
+        image[:, source, :, :] += image[:, place, :, :]
+    return crop(image, padding, height, width)
+
+
+def _copies(length: int, pads: Pair, mode: str) -> list[Pair]:
+    """Return each place of a padded line's border with the place of the pixel that it copies."""
+    before, after = pads
+    most = {"reflect": length - 1, "circular": length}.get(mode, max(pads))
+    if max(pads) > most:
+        raise ValueError(
+            f"padding_mode={mode!r} of {length} pixels allows padding of {most}, got {max(pads)}"
+        )
+    border = (*range(-before, 0), *range(length, length + after))
+    return [(before + i, before + BORDERS[mode](i, length)) for i in border]
 
 
 def im2col(xp: Any, x: Any, window: Window) -> Any:
@@ -149,7 +229,7 @@ def im2col(xp: Any, x: Any, window: Window) -> Any:
     n, c, h, w = x.shape
     oh, ow = window.output_size(h, w)
     kh, kw = window.kernel
-    image = pad(xp, batch_last(xp, x), window)
+    image = pad(xp, batch_last(xp, x), window.padding)
     columns = xp.empty((c, kh * kw, oh, ow, n), dtype=x.dtype, device=x.device)
     for k, (rows, cols) in enumerate(window.positions((oh, ow))):
         columns[:, k, :, :, :] = image[:, rows, cols, :]
@@ -169,4 +249,4 @@ def col2im(xp: Any, columns: Any, shape: tuple[int, int, int, int], window: Wind
     image = xp.zeros(padded, dtype=columns.dtype, device=columns.device)
     for k, (rows, cols) in enumerate(window.positions((oh, ow))):
         image[:, rows, cols, :] += parts[:, k, :, :, :]
-    return batch_first(xp, crop(image, window, h, w))
+    return batch_first(xp, crop(image, window.padding, h, w))

@@ -50,13 +50,14 @@ class Kernels:
         `dy` has the shape of the product, and `shape` is x's: (N, C, H, W).
         """
         columns = self.xp.matrix_transpose(matrix) @ dy
-        return self.col2im(self.xp.reshape(columns, (-1, columns.shape[-1])), shape, window)
+        rows = shape[1] * prod(window.kernel)
+        return self.col2im(self.xp.reshape(columns, (rows, dy.shape[-1])), shape, window)
 
     def _columns(self, matrix: Array, x: Array, window: Window) -> Array:
         """Return the columns, with a leading axis of groups where the matrix has one."""
-        columns = self.im2col(x, window)
-        groups = matrix.shape[:-2]
-        return self.xp.reshape(columns, (*groups, -1, columns.shape[1])) if groups else columns
+        columns, groups = self.im2col(x, window), matrix.shape[:-2]
+        rows = columns.shape[0] // prod(groups)
+        return self.xp.reshape(columns, (*groups, rows, columns.shape[1])) if groups else columns
 
     def index_add(self, x: Array, indices: Array, values: Array) -> Array:
         """Add ``values[i]`` to ``x[indices[i]]`` in place, for every i, and return `x`.

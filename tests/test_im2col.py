@@ -1,12 +1,17 @@
-"""im2col and col2im: against loops that read like the definition, and against each other."""
+"""im2col, its transpose and the convolutions: against loops that read like the definition, against
+each other, and each backend's own against the generic ones."""
 
 from functools import cache
 from itertools import product
 from typing import Any
 
 import numpy as np
+import portanet_numpy.convolution
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import portanet as pn
 from portanet import im2col as generic
 from portanet.im2col import Window
 from portanet.selection import make_backend
@@ -167,11 +172,51 @@ def test_an_empty_batch_gives_empty_columns(place: Any) -> None:
 def test_pad_and_crop_undo_each_other() -> None:
     window = Window(kernel=(3, 3), padding=((1, 2), (0, 3)))
     x = whole_numbers((2, 4, 5, 3))
-    padded = generic.pad(np, x, window, value=-7.0)
+    padded = generic.pad(np, x, window.padding, value=-7.0)
     assert padded.shape == (2, 7, 8, 3)
     assert (padded == -7.0).sum() >= padded.size - x.size
-    np.testing.assert_array_equal(generic.crop(padded, window, 4, 5), x)
-    assert generic.pad(np, x, Window(kernel=(3, 3))) is x
+    np.testing.assert_array_equal(generic.crop(padded, window.padding, 4, 5), x)
+    assert generic.pad(np, x, Window(kernel=(3, 3)).padding) is x
+
+
+PADDING_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # NumPy's words
+BORDERS = [((1, 1), (1, 1)), ((0, 2), (3, 1)), ((2, 0), (0, 4)), ((0, 0), (0, 0))]
+
+
+@pytest.mark.parametrize("mode", PADDING_MODES)
+@pytest.mark.parametrize("padding", BORDERS, ids=str)
+def test_extend_copies_pixels_to_the_border(place: Any, mode: str, padding: Any) -> None:
+    host = whole_numbers((2, 3, 5, 4))
+    x = place.array(host)
+    image = generic.extend(place.backend.xp, x, padding, mode)
+    expected = np.pad(host, ((0, 0), *padding, (0, 0)), mode=PADDING_MODES[mode])
+    place.check(image, expected.shape)
+    np.testing.assert_array_equal(place.host(image), expected)
+    np.testing.assert_array_equal(place.host(x), host)
+
+
+@pytest.mark.parametrize("mode", PADDING_MODES)
+@pytest.mark.parametrize("padding", BORDERS, ids=str)
+def test_fold_is_the_transpose_of_extend(library: Any, mode: str, padding: Any) -> None:
+    xp, x = library.backend.xp, whole_numbers((2, 3, 5, 4))
+    image = library.host(generic.extend(xp, library.array(x), padding, mode))
+    d = whole_numbers(image.shape, seed=1)
+    folded = generic.fold(library.array(d), padding, mode)
+    library.check(folded, x.shape)
+    assert np.sum(image * d) == np.sum(x * library.host(folded))
+
+
+def test_a_border_of_one_pixel_can_only_be_replicated() -> None:
+    x, padding = whole_numbers((1, 1, 1, 1)), ((2, 1), (0, 3))
+    assert np.all(generic.extend(np, x, padding, "replicate") == x)
+    for mode, most in (("reflect", 0), ("circular", 1)):
+        words = f"padding_mode='{mode}' of 1 pixels allows padding of {most}, got 2"
+        with pytest.raises(ValueError, match=words):
+            generic.extend(np, x, padding, mode)
+        x2 = whole_numbers((1, most + 1, 4, 1))  # just enough
+        width = ((most, most), (0, 0))
+        expected = np.pad(x2, ((0, 0), *width, (0, 0)), mode=PADDING_MODES[mode])
+        np.testing.assert_array_equal(generic.extend(np, x2, width, mode), expected)
 
 
 def test_batch_last_and_batch_first_are_views() -> None:
@@ -212,3 +257,174 @@ def test_a_window_that_does_not_fit_says_so(place: Any) -> None:
     window = Window.of((2, 3), padding=(0, 1), dilation=(4, 1))
     with pytest.raises(ValueError, match=r"\(2, 3\).*does not fit into an image of 4×7"):
         place.backend.im2col(place.array(np.zeros((1, 1, 4, 7))), window)
+
+
+# --- windows -------------------------------------------------------------------------------------
+
+sizes = st.tuples(st.integers(1, 4), st.integers(1, 4))
+pads = st.tuples(st.integers(0, 3), st.integers(0, 3))
+generated = settings(max_examples=60, derandomize=True, deadline=None, database=None)
+
+
+@st.composite
+def windows(draw: Any) -> tuple[Window, tuple[int, int]]:
+    """Draw a window, with padding that differs between sides, and an image that it fits into."""
+    kernel, dilation = draw(sizes), draw(sizes)
+    kind = draw(st.sampled_from(["same", "stride 1", "any"]))
+    if kind == "same":
+        window = Window.of(kernel, padding="same", dilation=dilation)
+    else:
+        stride = (1, 1) if kind == "stride 1" else draw(sizes)
+        window = Window(kernel, stride, (draw(pads), draw(pads)), dilation)
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    least = [max(1, r - sum(p)) for r, p in zip(reach, window.padding, strict=True)]
+    return window, (least[0] + draw(st.integers(0, 4)), least[1] + draw(st.integers(0, 4)))
+
+
+@generated
+@given(windows())
+def test_reach_is_where_each_kernel_element_meets_pixels(drawn: Any) -> None:
+    window, size = drawn
+    for axis, (length, count) in enumerate(zip(size, window.output_size(*size), strict=True)):
+        padded = np.arange(length + sum(window.padding[axis]))
+        met = [padded[part].tolist() for part in window.reach(axis, count)]
+        d, s = window.dilation[axis], window.stride[axis]
+        assert met == [
+            [position * s + element * d for position in range(count)]
+            for element in range(window.kernel[axis])
+        ]
+
+
+@generated
+@given(windows())
+def test_mirrored_makes_pixels_of_positions(drawn: Any) -> None:
+    window, size = drawn
+    mirrored = window.mirrored()
+    reach = [d * (k - 1) for k, d in zip(window.kernel, window.dilation, strict=True)]
+    beyond = any(max(p) > r for p, r in zip(window.padding, reach, strict=True))
+    assert (mirrored is None) == (window.stride != (1, 1) or beyond)
+    if mirrored is not None:
+        assert mirrored.output_size(*window.output_size(*size)) == size
+        assert mirrored.mirrored() == window
+
+
+@generated
+@given(windows())
+def test_with_ceil_mode_a_last_window_may_reach_beyond(drawn: Any) -> None:
+    window, size = drawn
+    found = window.output_size(*size, ceil_mode=True)
+    wide = window.widened(*size, found)
+    assert wide.output_size(*size) == found
+    assert window.widened(*size, window.output_size(*size)) == window
+    for axis, length in enumerate(size):
+        (before, after), step = window.padding[axis], window.stride[axis]
+        reach = window.dilation[axis] * (window.kernel[axis] - 1)
+        starts = range(0, before + length + after + step, step)
+        fit = [s for s in starts if s + reach < before + length + after]
+        last = fit[-1] + step  # the first that does not fit, where pixels are left for it
+        left = fit[-1] + reach + 1 < before + length + after
+        assert found[axis] == len(fit) + (left and last < before + length)
+
+
+def test_with_ceil_mode_a_window_may_be_larger_than_the_image() -> None:
+    window = Window.of(3, 2)
+    assert window.output_size(2, 3, ceil_mode=True) == (1, 1)
+    assert window.widened(2, 3, (1, 1)).padding == ((0, 1), (0, 0))
+    with pytest.raises(ValueError, match="does not fit into an image of 1×3"):
+        window.output_size(1, 3, ceil_mode=True)
+
+
+# --- convolution ---------------------------------------------------------------------------------
+
+
+def grouped(matrix: Any, groups: int) -> Any:
+    """Give a matrix, or a product, a leading axis of groups."""
+    return matrix if groups == 1 else matrix.reshape(groups, len(matrix) // groups, -1)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolutions_are_products_with_columns(place: Any, geometry: Any, groups: int) -> None:
+    window, shape = geometry
+    host = whole_numbers(shape)
+    columns = grouped(looped_im2col(host, window), groups)
+    matrix = grouped(whole_numbers((4, columns.shape[-2]), seed=1), groups)
+    product = matrix @ columns
+    dy = whole_numbers(product.shape, seed=2)
+    d_columns = (matrix.swapaxes(-1, -2) @ dy).reshape(-1, dy.shape[-1])
+
+    backend, arrays = place.backend, [place.array(a) for a in (matrix, dy, host)]
+    results = {
+        "y": (backend.convolve(arrays[0], arrays[2], window), product),
+        "dW": (
+            backend.convolve_weight_grad(arrays[1], arrays[2], window),
+            dy @ columns.swapaxes(-1, -2),
+        ),
+        "dx": (
+            backend.convolve_input_grad(arrays[0], arrays[1], shape, window),
+            looped_col2im(d_columns, shape, window),
+        ),
+    }
+    for name, (got, expected) in results.items():
+        place.check(got, expected.shape)
+        np.testing.assert_array_equal(place.host(got), expected, err_msg=name)
+    for array, before in zip(arrays, (matrix, dy, host), strict=True):
+        np.testing.assert_array_equal(place.host(array), before)
+
+
+@generated
+@given(
+    windows(),
+    st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(1, 3)),
+    st.integers(1, 3),
+    st.sampled_from(["float32", "float64"]),
+    st.sampled_from([1, 1000, 5000, 1 << 20]),
+)
+def test_numpys_convolutions_equal_the_generic_ones(
+    drawn: Any, channels: Any, groups: int, dtype: str, block: int
+) -> None:
+    window, size = drawn
+    samples, inputs, outputs = channels
+    shape = (samples, inputs * groups, *size)
+    positions = np.prod(window.output_size(*size)) * samples
+    rows = inputs * window.kernel[0] * window.kernel[1]
+    x = np.asfortranarray(whole_numbers(shape).astype(dtype))
+    matrix = grouped(whole_numbers((outputs * groups, rows), 1).astype(dtype), groups)
+    dy = grouped(whole_numbers((outputs * groups, positions), 2).astype(dtype), groups)
+    for array in (x, matrix, dy):
+        array.flags.writeable = False
+
+    backend = make_backend("numpy")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(portanet_numpy.convolution, "BLOCK", block)
+        for name, arguments in {
+            "convolve": (matrix, x, window),
+            "convolve_weight_grad": (dy, x, window),
+            "convolve_input_grad": (matrix, dy, shape, window),
+        }.items():
+            got = getattr(backend, name)(*arguments)
+            expected = getattr(pn.Backend, name)(backend, *arguments)
+            assert got.dtype == expected.dtype == np.dtype(dtype), name
+            assert got.shape == expected.shape, name
+            np.testing.assert_array_equal(got, expected, err_msg=name)
+    if samples > 1:
+        assert got.strides[0] == got.itemsize, "the batch is not innermost in memory"
+
+
+@pytest.mark.parametrize(
+    ("block", "rows"),
+    [(1, [1] * 7), (2000, [3, 3, 1]), (2700, [4, 3]), (1 << 20, [7])],
+)
+def test_blocks_of_columns_are_whole_rows_of_the_output(
+    monkeypatch: pytest.MonkeyPatch, block: int, rows: list[int]
+) -> None:
+    monkeypatch.setattr(portanet_numpy.convolution, "BLOCK", block)
+    window, x = Window.of((2, 3)), whole_numbers((3, 2, 8, 6))  # 576 bytes a row of the output
+    columns = generic.im2col(np, x, window)
+    places = iter(range(7 * 4 * 3))
+    view = portanet_numpy.convolution.windows(x, window)
+    blocks = portanet_numpy.convolution.blocks(view, ())
+    for count, (at, part) in zip(rows, blocks, strict=True):
+        assert part.shape == (12, count * 4 * 3)
+        assert [next(places) for _ in part[0]] == list(range(columns.shape[1]))[at]
+        np.testing.assert_array_equal(part, columns[:, at])
+    assert not list(places)

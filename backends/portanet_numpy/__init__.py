@@ -64,19 +64,18 @@ class NumpyBackend(Backend):
         return self.xp.array(view, order="C").reshape(c * kh * kw, prod(positions))
 
     def convolve(self, matrix: Any, x: Any, window: Window) -> Any:
-        """Return ``matrix @ columns``, in blocks that fit the cache."""
-        way = super() if matrix.ndim == 3 else convolution
-        return way.convolve(matrix, x, window)
+        """Return ``matrix @ columns``, in blocks that fit the cache; see `Kernels.convolve`."""
+        return convolution.convolve(matrix, x, window)
 
     def convolve_weight_grad(self, dy: Any, x: Any, window: Window) -> Any:
-        """Return ``dy @ columnsᵀ``, in blocks that fit the cache."""
-        way = super() if dy.ndim == 3 else convolution
-        return way.convolve_weight_grad(dy, x, window)
+        """Return ``dy @ columnsᵀ``, in such blocks; see `Kernels.convolve_weight_grad`."""
+        return convolution.convolve_weight_grad(dy, x, window)
 
     def convolve_input_grad(self, matrix: Any, dy: Any, shape: Image, window: Window) -> Any:
-        """Return dy convolved with the mirrored weights, where a stride leaves no gaps."""
-        way = super() if matrix.ndim == 3 or window.mirrored() is None else convolution
-        return way.convolve_input_grad(matrix, dy, shape, window)
+        """Return ``matrixᵀ @ dy`` added back to the pixels; see `Kernels.convolve_input_grad`."""
+        if window.mirrored() is None:
+            return super().convolve_input_grad(matrix, dy, shape, window)
+        return convolution.convolve_input_grad(matrix, dy, shape, window)
 
     def part_size(self, shape: tuple[int, ...]) -> int | None:
         """Cut batches of images into parts whose arrays fit the cache: 16 to 64 samples.
@@ -104,14 +103,7 @@ class NumpyBackend(Backend):
 
     def index_add(self, x: Any, indices: Any, values: Any) -> Any:
         """Add rows in place, summing where an index repeats; see `Backend.index_add`."""
-        np = self.xp
-        if not x.flags.c_contiguous:
-            np.add.at(x, indices, values)
-            return x
-        # Number by number: NumPy adds them several times as fast as rows.
-        width = prod(x.shape[1:])
-        places = indices.astype("int64")[:, None] * width + np.arange(width)
-        np.add.at(x.reshape(-1), places.reshape(-1), values.reshape(-1))
+        self.xp.add.at(x, indices, values)
         return x
 
 

@@ -21,7 +21,7 @@ def windows(x: Any, window: Window) -> Any:
     oh, ow = window.output_size(*x.shape[2:])
     (kh, kw), (down, right), (below, beside) = window.kernel, window.stride, window.dilation
     # Once in order, so that the many copies made of the view read long runs.
-    image = np.ascontiguousarray(pad(np, batch_last(np, x), window))
+    image = np.ascontiguousarray(pad(np, batch_last(np, x), window.padding))
     channel, row, column, sample = image.strides
     strides = (channel, row * below, column * beside, row * down, column * right, sample)
     # What as_strided does, at a tenth of its cost for small images.
@@ -29,38 +29,46 @@ def windows(x: Any, window: Window) -> Any:
     return np.ndarray(shape, image.dtype, image, strides=strides)
 
 
-def blocks(x: Any, window: Window) -> Iterator[tuple[slice, Any]]:
-    """Yield the columns of `x` in blocks (C·kh·kw, …), each with its place among all columns.
+def columns_of(view: Any, groups: tuple[int, ...], memory: Any = None) -> Any:
+    """Lay windows in columns (C·kh·kw, …), with a leading axis where groups are (G,)."""
+    c, kh, kw = view.shape[:3]
+    block = np.empty(view.shape, view.dtype) if memory is None else memory.reshape(view.shape)
+    block[...] = view
+    return block.reshape((*groups, c * kh * kw // prod(groups), -1))
 
-    A block is overwritten by the next.
-    """
-    view = windows(x, window)
+
+def blocks(view: Any, groups: tuple[int, ...]) -> Iterator[tuple[slice, Any]]:
+    """Yield the columns in blocks, each with its place among all; the next overwrites it."""
     c, kh, kw, oh, ow, n = view.shape
-    rows = min(oh, max(1, BLOCK // (c * kh * kw * ow * n * x.itemsize)))
-    memory = np.empty(c * kh * kw * rows * ow * n, dtype=x.dtype)
+    rows = min(oh, max(1, BLOCK * oh // view.nbytes))
+    memory = np.empty(c * kh * kw * rows * ow * n, dtype=view.dtype)
     for first in range(0, oh, rows):
-        pixels = view[:, :, :, first : first + rows]
-        block = memory[: prod(pixels.shape)].reshape(pixels.shape)
-        block[...] = pixels
-        yield slice(first * ow * n, (first + rows) * ow * n), block.reshape(c * kh * kw, -1)
+        part = view[:, :, :, first : first + rows]
+        columns = columns_of(part, groups, memory[: part.size])
+        yield slice(first * ow * n, (first + rows) * ow * n), columns
 
 
 def convolve(matrix: Any, x: Any, window: Window) -> Any:
-    """Return ``matrix @ columns``; see `Backend.convolve`."""
-    oh, ow = window.output_size(*x.shape[2:])
-    product = np.empty((matrix.shape[0], oh * ow * x.shape[0]), dtype=x.dtype)
-    for at, columns in blocks(x, window):
-        np.matmul(matrix, columns, out=product[:, at])
+    """Return ``matrix @ columns``; see `Kernels.convolve`."""
+    view, groups = windows(x, window), matrix.shape[:-2]
+    if view.nbytes <= BLOCK:
+        return matrix @ columns_of(view, groups)
+    product = np.empty((*matrix.shape[:-1], prod(view.shape[3:])), dtype=x.dtype)
+    for at, columns in blocks(view, groups):
+        np.matmul(matrix, columns, out=product[..., at])
     return product
 
 
 def convolve_weight_grad(dy: Any, x: Any, window: Window) -> Any:
-    """Return ``dy @ columnsᵀ``; see `Backend.convolve_weight_grad`."""
-    return sum(dy[:, at] @ columns.T for at, columns in blocks(x, window))
+    """Return ``dy @ columnsᵀ``; see `Kernels.convolve_weight_grad`."""
+    view, groups = windows(x, window), dy.shape[:-2]
+    if view.nbytes <= BLOCK:
+        return dy @ columns_of(view, groups).swapaxes(-1, -2)
+    return sum(dy[..., at] @ columns.swapaxes(-1, -2) for at, columns in blocks(view, groups))
 
 
 def convolve_input_grad(matrix: Any, dy: Any, shape: tuple[int, ...], window: Window) -> Any:
-    """Return dy convolved with the mirrored weights; see `Backend.convolve_input_grad`.
+    """Return dy convolved with the mirrored weights; see `Kernels.convolve_input_grad`.
 
     It is the same as `matrixᵀ @ dy` added back to the pixels, and copies pixels where that adds
     them up. The window must have a `mirrored` one.
@@ -68,8 +76,9 @@ def convolve_input_grad(matrix: Any, dy: Any, shape: tuple[int, ...], window: Wi
     mirrored = window.mirrored()
     assert mirrored is not None
     n, c, h, w = shape
-    weight = matrix.reshape(-1, c, *window.kernel)[:, :, ::-1, ::-1]
-    images = dy.reshape(len(weight), *window.output_size(h, w), n)
-    matrix = weight.transpose(1, 0, 2, 3).reshape(c, -1)
+    groups, out, kernel = matrix.shape[:-2], matrix.shape[-2], window.kernel
+    weight = matrix.reshape(*groups, out, -1, *kernel)[..., ::-1, ::-1]
+    matrix = weight.swapaxes(-4, -3).reshape(*groups, -1, out * kernel[0] * kernel[1])
+    images = dy.reshape(prod(groups) * out, *window.output_size(h, w), n)
     product = convolve(matrix, batch_first(np, images), mirrored)
     return batch_first(np, product.reshape(c, h, w, n))
