@@ -126,6 +126,23 @@ def words() -> nn.Sequential:
     return nn.Sequential(nn.Embedding(6, 2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(6, 3))
 
 
+class Branched(nn.Layer):
+    """A layer made of layers: a dropout called twice, a shared layer, sums, products, channels."""
+
+    def __init__(self) -> None:
+        self.conv = nn.Conv2d(2, 2, 3, padding="same")
+        self.drop = nn.Dropout(0.4)
+        self.gate = nn.Sequential({"narrow": nn.Conv2d(2, 2, 1), "act": nn.Sigmoid()})
+        self.norm = nn.BatchNorm2d(4)
+        self.tanh = nn.Tanh()
+
+    def compute(self, x: nn.Node) -> nn.Node:
+        """Return channels of two branches that share a convolution."""
+        a = self.drop(self.tanh(self.conv(x)))
+        b = self.conv(self.drop(a)) * self.gate(x) + x
+        return self.norm(nn.concat(a, b))
+
+
 def small_cnn() -> nn.Sequential:
     """Return the convolutional network of the published experiments, with fewer channels."""
     return nn.Sequential(
@@ -163,18 +180,56 @@ LAYERS = [
     LayerCase("conv-groups", lambda: nn.Conv2d(4, 6, 2, groups=2), (2, 4, 3, 4)),
     LayerCase("conv-depthwise", lambda: nn.Conv2d(3, 6, 3, padding=1, groups=3), (2, 3, 4, 3)),
     LayerCase("conv-everything", lambda: nn.Conv2d(4, 2, (3, 2), (2, 1), (1, 2), (1, 2), 2, False), (2, 4, 5, 4)),
+    LayerCase("conv-reflect", lambda: nn.Conv2d(2, 3, 3, padding=(2, 1), padding_mode="reflect"), (2, 2, 4, 3)),
+    LayerCase("conv-reflect-same-even", lambda: nn.Conv2d(2, 2, (2, 4), padding="same", dilation=(3, 1), padding_mode="reflect"), (2, 2, 5, 4)),
+    LayerCase("conv-replicate", lambda: nn.Conv2d(2, 2, 3, 2, (3, 2), padding_mode="replicate"), (2, 2, 2, 5)),
+    LayerCase("conv-circular", lambda: nn.Conv2d(2, 2, 3, padding=(3, 2), padding_mode="circular"), (2, 2, 3, 4)),
+    LayerCase("conv-reflect-everything", lambda: nn.Conv2d(4, 2, (3, 2), (2, 1), (1, 2), (1, 2), 2, False, "reflect"), (2, 4, 5, 4)),
+    LayerCase("conv-1d", lambda: nn.Conv1d(2, 3, 3), (4, 2, 5)),
+    LayerCase("conv-1d-one-sample", lambda: nn.Conv1d(2, 3, 2, bias=False), (1, 2, 4)),
+    LayerCase("conv-1d-same-even", lambda: nn.Conv1d(2, 2, 4, padding="same"), (2, 2, 5)),
+    LayerCase("conv-1d-everything", lambda: nn.Conv1d(4, 2, 3, 2, 3, 2, 2, False), (3, 4, 6)),
+    LayerCase("conv-1d-reflect", lambda: nn.Conv1d(2, 3, 3, padding=3, padding_mode="reflect"), (2, 2, 5)),
+    LayerCase("conv-transpose", lambda: nn.ConvTranspose2d(2, 3, 3), (2, 2, 4, 3)),
+    LayerCase("conv-transpose-no-bias", lambda: nn.ConvTranspose2d(3, 2, (2, 3), bias=False), (2, 3, 3, 2)),
+    LayerCase("conv-transpose-1x1", lambda: nn.ConvTranspose2d(2, 3, 1), (1, 2, 4, 3)),
+    LayerCase("conv-transpose-stride", lambda: nn.ConvTranspose2d(2, 2, (4, 2), (2, 3), (1, 0)), (2, 2, 3, 4)),
+    LayerCase("conv-transpose-output-padding", lambda: nn.ConvTranspose2d(2, 2, 3, 2, 1, 1), (2, 2, 3, 4)),
+    LayerCase("conv-transpose-beyond", lambda: nn.ConvTranspose2d(2, 2, 3, (1, 2), 2, (2, 3), dilation=(3, 4)), (2, 2, 3, 2)),
+    LayerCase("conv-transpose-wide-padding", lambda: nn.ConvTranspose2d(2, 2, 2, padding=(2, 1)), (2, 2, 5, 4)),
+    LayerCase("conv-transpose-groups", lambda: nn.ConvTranspose2d(4, 6, 2, groups=2), (2, 4, 3, 3)),
+    LayerCase("conv-transpose-depthwise", lambda: nn.ConvTranspose2d(3, 3, 3, 2, groups=3), (2, 3, 3, 2)),
+    LayerCase("conv-transpose-everything", lambda: nn.ConvTranspose2d(4, 2, (3, 2), (2, 3), (2, 1), (1, 2), 2, False, (1, 2)), (2, 4, 4, 3)),
     LayerCase("max-pool", lambda: nn.MaxPool2d(2), (2, 2, 4, 6)),
     LayerCase("max-pool-1x1", lambda: nn.MaxPool2d(1), (2, 2, 3, 3)),
     LayerCase("max-pool-overlap", lambda: nn.MaxPool2d(3, stride=1), (2, 2, 5, 4)),
     LayerCase("max-pool-gaps", lambda: nn.MaxPool2d(2, stride=3), (2, 2, 6, 7)),
     LayerCase("max-pool-padding", lambda: nn.MaxPool2d(3, 2, 1), (2, 2, 5, 6)),
     LayerCase("max-pool-pairs", lambda: nn.MaxPool2d((2, 3), (1, 2), (1, 0)), (2, 2, 4, 7)),
+    LayerCase("max-pool-dilation", lambda: nn.MaxPool2d(2, (1, 2), 1, (2, 3)), (2, 2, 5, 6)),
+    LayerCase("max-pool-ceil", lambda: nn.MaxPool2d((2, 3), 2, ceil_mode=True), (2, 2, 5, 6)),
+    LayerCase("max-pool-ceil-small", lambda: nn.MaxPool2d(3, 2, ceil_mode=True), (2, 2, 2, 2)),
+    LayerCase("max-pool-ceil-padding", lambda: nn.MaxPool2d(2, (2, 3), 1, ceil_mode=True), (2, 2, 3, 4)),
+    LayerCase("max-pool-1d", lambda: nn.MaxPool1d(3, 2, 1), (3, 2, 7)),
+    LayerCase("max-pool-1d-everything", lambda: nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (3, 2, 6)),
     LayerCase("avg-pool", lambda: nn.AvgPool2d(2), (2, 2, 4, 6)),
     LayerCase("avg-pool-1x1", lambda: nn.AvgPool2d(1), (2, 2, 3, 3)),
     LayerCase("avg-pool-overlap", lambda: nn.AvgPool2d(3, stride=1), (2, 2, 5, 4)),
     LayerCase("avg-pool-gaps", lambda: nn.AvgPool2d(2, stride=3), (2, 2, 6, 7)),
     LayerCase("avg-pool-padding", lambda: nn.AvgPool2d(3, 2, 1), (2, 2, 5, 6)),
     LayerCase("avg-pool-pairs", lambda: nn.AvgPool2d((2, 3), (1, 2), (1, 0)), (2, 2, 4, 7)),
+    LayerCase("avg-pool-ceil", lambda: nn.AvgPool2d((2, 3), 2, ceil_mode=True), (2, 2, 5, 6)),
+    LayerCase("avg-pool-ceil-padding", lambda: nn.AvgPool2d((3, 2), (2, 3), 1, True), (2, 2, 4, 5)),
+    LayerCase("avg-pool-not-counted", lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False), (2, 2, 5, 4)),
+    LayerCase("avg-pool-ceil-not-counted", lambda: nn.AvgPool2d((3, 2), (2, 3), 1, True, False), (2, 2, 4, 5)),
+    LayerCase("avg-pool-divisor", lambda: nn.AvgPool2d(2, 1, 1, True, False, 3), (2, 2, 3, 4)),
+    LayerCase("avg-pool-1d", lambda: nn.AvgPool1d(3, 2, 1), (3, 2, 7)),
+    LayerCase("avg-pool-1d-everything", lambda: nn.AvgPool1d(2, 3, 1, True, False), (3, 2, 6)),
+    LayerCase("adaptive", lambda: nn.AdaptiveAvgPool2d(1), (3, 2, 3, 4)),
+    LayerCase("adaptive-uneven", lambda: nn.AdaptiveAvgPool2d((2, 3)), (2, 2, 5, 4)),
+    LayerCase("adaptive-one-axis", lambda: nn.AdaptiveAvgPool2d((None, 2)), (2, 2, 3, 4)),
+    LayerCase("adaptive-larger", lambda: nn.AdaptiveAvgPool2d((4, 5)), (2, 2, 2, 3)),
+    LayerCase("adaptive-same", lambda: nn.AdaptiveAvgPool2d(None), (2, 2, 2, 3)),
     LayerCase("batch-norm-1d", lambda: nn.BatchNorm1d(3), (6, 3)),
     LayerCase("batch-norm-1d-length", lambda: nn.BatchNorm1d(2), (3, 2, 4)),
     LayerCase("batch-norm-1d-plain", lambda: nn.BatchNorm1d(3, affine=False), (6, 3)),
@@ -240,6 +295,13 @@ LAYERS = [
     LayerCase("sequential-shared", shared, (3, 4)),
     LayerCase("sequential-words", words, (4, 3), indices=6),
     LayerCase("sequential-nested", nested, (4, 2, 4, 5)),
+    LayerCase("residual", lambda: nn.Residual(nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 4))), (3, 4)),
+    LayerCase("residual-shortcut", lambda: nn.Residual(nn.Conv2d(2, 3, 3, 2, 1), nn.Conv2d(2, 3, 1, 2)), (2, 2, 5, 4)),
+    LayerCase("residual-of-nothing", lambda: nn.Residual(nn.Tanh()), (3, 4)),
+    LayerCase("parallel", lambda: nn.Parallel(nn.Linear(4, 3), nn.Sequential(nn.Linear(4, 3), nn.Tanh())), (3, 4)),
+    LayerCase("parallel-concat", lambda: nn.Parallel(nn.Conv2d(2, 1, 1), nn.AvgPool2d(3, 1, 1), nn.Conv2d(2, 3, 3, padding=1), merge="concat"), (2, 2, 4, 3)),
+    LayerCase("parallel-named", lambda: nn.Parallel({"a": nn.Linear(4, 2), "b": nn.Linear(4, 3)}, merge="concat"), (3, 4)),
+    LayerCase("composite", Branched, (3, 2, 4, 5)),
     LayerCase("sequential-cnn", small_cnn, (3, 1, 8, 8)),
 ]
 

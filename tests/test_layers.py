@@ -1,5 +1,6 @@
 """Every layer of `cases.LAYERS`, on every backend: gradients, values, dtypes, threads, memory."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +17,7 @@ import portanet as pn
 from portanet import nn
 from portanet.gradcheck import check_gradients
 from portanet.nn import Context
+from portanet.nn.window import WindowLayer
 
 KEY = pn.Key(3)
 RUNS = [
@@ -262,6 +264,19 @@ def test_the_batch_stays_innermost_in_memory(case: LayerCase, training: bool) ->
     assert_batch_innermost(dx)
 
 
+SEQUENCES = nn.Conv1d, nn.MaxPool1d, nn.AvgPool1d
+
+
+@pytest.mark.usefixtures("_numpy_float64")
+@pytest.mark.parametrize("case", [c for c in LAYERS if isinstance(c.make(), SEQUENCES)])
+def test_the_batch_stays_innermost_in_sequences(case: LayerCase) -> None:
+    layer, x = fill(case.make()), batch_innermost(numbers("x", case.shape))
+    y, pullback = layer.vjp(x, context(True))
+    dx, _ = pullback(batch_innermost(numbers("dy", y.shape)))
+    assert_batch_innermost(y)
+    assert_batch_innermost(dx)
+
+
 @pytest.mark.usefixtures("_numpy_float64")
 @pytest.mark.parametrize(("case", "training"), IMAGES)
 def test_memory_order_changes_no_number(case: LayerCase, training: bool) -> None:
@@ -342,6 +357,239 @@ def test_max_pool_never_takes_its_padding(place: Any) -> None:
 def test_average_pool_counts_its_padding(place: Any) -> None:
     y = nn.AvgPool2d(2, stride=2, padding=1)(place.array(np.ones((1, 1, 2, 2))))
     np.testing.assert_array_equal(place.host(y), np.full((1, 1, 2, 2), 0.25))
+
+
+def test_max_pool_with_ceil_mode_never_takes_what_lies_beyond(place: Any) -> None:
+    x = place.array(-1.0 - np.arange(9.0).reshape(1, 1, 3, 3))
+    y, pullback = nn.MaxPool2d(2, ceil_mode=True).vjp(x, context(True))
+    np.testing.assert_array_equal(place.host(y), [[[[-1, -3], [-7, -9]]]])
+    dx, _ = pullback(place.array([[[[1.0, 2.0], [3.0, 4.0]]]]))
+    np.testing.assert_array_equal(place.host(dx), [[[[1, 0, 2], [0, 0, 0], [3, 0, 4]]]])
+
+
+def test_with_ceil_mode_no_window_begins_in_the_right_padding(place: Any) -> None:
+    x = place.array(np.arange(3.0).reshape(1, 1, 3))
+    y = nn.MaxPool1d(2, 2, padding=1, ceil_mode=True)(x)
+    np.testing.assert_array_equal(place.host(y), [[[0, 2]]])
+    y = nn.MaxPool1d(2, 2, padding=1, ceil_mode=True)(place.array(np.arange(4.0).reshape(1, 1, 4)))
+    np.testing.assert_array_equal(place.host(y), [[[0, 2, 3]]])
+
+
+@pytest.mark.parametrize(
+    ("options", "counts"),  # pixels of windows at −1, 1, 3 and 5 of the padded places −1 … 6
+    [
+        ({}, [3, 3, 3]),
+        ({"count_include_pad": False}, [2, 3, 3]),
+        ({"ceil_mode": True}, [3, 3, 3, 2]),
+        ({"ceil_mode": True, "count_include_pad": False}, [2, 3, 3, 1]),
+    ],
+)
+def test_average_pool_divides_by_what_it_counts(place: Any, options: Any, counts: Any) -> None:
+    x = place.array(np.ones((1, 1, 6)))
+    y = place.host(nn.AvgPool1d(3, 2, 1, **options)(x))
+    pixels = [2, 3, 3, 1][: len(counts)]
+    np.testing.assert_allclose(y, [[[p / c for p, c in zip(pixels, counts, strict=True)]]], 1e-6)
+
+
+def test_a_divisor_takes_the_place_of_every_count(place: Any) -> None:
+    layer = nn.AvgPool2d(3, 2, 1, True, False, divisor_override=5)
+    y = place.host(layer(place.array(np.ones((1, 1, 6, 1)))))
+    np.testing.assert_allclose(y, np.reshape([2 / 5, 3 / 5, 3 / 5, 1 / 5], (1, 1, 4, 1)), 1e-6)
+
+
+def test_an_adaptive_pool_to_one_is_the_mean(place: Any) -> None:
+    x = numbers("x", (2, 3, 4, 5))
+    y, pullback = nn.AdaptiveAvgPool2d(1).vjp(place.array(x), context(True))
+    np.testing.assert_allclose(place.host(y), x.mean(axis=(2, 3), keepdims=True), place.rtol)
+    dx = place.host(pullback(place.array(np.full((2, 3, 1, 1), 20.0)))[0])
+    np.testing.assert_allclose(dx, np.ones_like(x), 1e-6)
+
+
+def test_an_adaptive_pools_windows_share_the_pixels_between_them(place: Any) -> None:
+    x = place.array(np.reshape([1.0, 2.0, 4.0, 8.0, float("inf")], (1, 1, 1, 5)))
+    y = place.host(nn.AdaptiveAvgPool2d((None, 3))(x))  # pixels 0–1, 1–3 and 3–4
+    np.testing.assert_allclose(y, [[[[1.5, 14 / 3, float("inf")]]]], 1e-6)
+
+
+@pytest.mark.usefixtures("_numpy_float64")
+def test_an_adaptive_pool_leaves_what_has_its_size() -> None:
+    x = numbers("x", (2, 3, 5, 7))
+    y, pullback = nn.AdaptiveAvgPool2d((5, None)).vjp(x, context(True))
+    assert np.shares_memory(y, x)
+    assert np.shares_memory(pullback(x)[0], x)
+
+
+def twin_of(layer: nn.ConvTranspose2d) -> nn.Conv2d:
+    """Return the convolution whose input gradient a transposed one computes, with its weight."""
+    w = layer.window
+    conv = nn.Conv2d(
+        layer.out_channels,
+        layer.in_channels,
+        *(w.kernel, w.stride, tuple(before for before, _ in w.padding), w.dilation),
+        groups=layer.groups,
+        bias=False,
+    )
+    conv.params["weight"] = layer.params["weight"]
+    return conv
+
+
+TRANSPOSED = [
+    pytest.param(case, id=case.id)
+    for case in LAYERS
+    if isinstance(case.make(), nn.ConvTranspose2d) and "beyond" not in case.id
+]
+
+
+@pytest.mark.parametrize("case", TRANSPOSED)
+def test_a_transposed_convolution_is_a_convolutions_input_gradient(
+    case: LayerCase, place: Any
+) -> None:
+    layer, x = fill(case.make()), place.array(numbers("x", case.shape))
+    y = layer(x)
+    image = place.array(numbers("image", y.shape))
+    z, pullback = twin_of(layer).vjp(image, context(True))
+    assert z.shape == x.shape
+    dx, _ = pullback(x)
+    bias = layer.params.get("bias")
+    expected = place.host(dx) + (0.0 if bias is None else place.host(bias)[:, None, None])
+    np.testing.assert_allclose(place.host(y), expected, place.rtol, place.rtol)
+
+
+def test_a_transposed_convolution_starts_as_pytorchs() -> None:
+    layer = nn.ConvTranspose2d(8, 6, (2, 3), groups=2).initialize(0)
+    bound = (6 // 2 * 2 * 3) ** -0.5
+    assert layer.params["weight"].shape == (8, 3, 2, 3)
+    for array in layer.params.values():
+        assert 0.8 * bound < float(np.max(np.abs(array))) <= bound
+
+
+def test_sequences_are_images_of_height_one(place: Any) -> None:
+    x = place.array(numbers("x", (2, 4, 6)))
+    conv, twin = nn.Conv1d(4, 2, 3, 2, 1, 2, 2), nn.Conv2d(4, 2, (1, 3), 2, (0, 1), 2, 2)
+    assert conv.params["weight"].shape == (2, 2, 3)
+    twin.params["weight"] = conv.params["weight"][:, :, None, :]
+    twin.params["bias"] = conv.params["bias"]
+    y = place.host(conv(x))
+    np.testing.assert_array_equal(y, place.host(twin(x[:, :, None, :]))[:, :, 0, :])
+
+
+REPRS = {
+    "Conv2d(2, 3, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), padding_mode='reflect')": (
+        nn.Conv2d(2, 3, 3, padding=1, padding_mode="reflect")
+    ),
+    "Conv1d(2, 4, kernel_size=(3,), stride=(2,), padding=(1,), groups=2, bias=False)": (
+        nn.Conv1d(2, 4, 3, 2, (1,), groups=2, bias=False)
+    ),
+    "Conv1d(2, 4, kernel_size=(4,), stride=(1,), padding=((1, 2),))": (
+        nn.Conv1d(2, 4, 4, padding="same")
+    ),
+    "ConvTranspose2d(2, 4, kernel_size=(3, 3), stride=(2, 2), output_padding=(1, 1))": (
+        nn.ConvTranspose2d(2, 4, 3, 2, output_padding=1)
+    ),
+    "MaxPool1d(kernel_size=(2,), stride=(3,), dilation=(2,), ceil_mode=True)": (
+        nn.MaxPool1d(2, 3, dilation=2, ceil_mode=True)
+    ),
+    "AvgPool2d(kernel_size=(2, 2), stride=(2, 2), count_include_pad=False, divisor_override=3)": (
+        nn.AvgPool2d(2, count_include_pad=False, divisor_override=3)
+    ),
+    "AvgPool1d(kernel_size=(2,), stride=(2,))": nn.AvgPool1d(2),
+    "AdaptiveAvgPool2d(output_size=(1, 1))": nn.AdaptiveAvgPool2d(1),
+    "AdaptiveAvgPool2d(output_size=(None, 3))": nn.AdaptiveAvgPool2d((None, 3)),
+}
+
+
+@pytest.mark.parametrize("text", REPRS)
+def test_repr_of_layers_with_windows(text: str) -> None:
+    assert repr(REPRS[text]) == text
+
+
+WRONG = {
+    "Conv2d: padding_mode must be one of zeros, reflect, replicate, circular, got 'mirror'": (
+        lambda: nn.Conv2d(1, 1, 3, padding_mode="mirror")
+    ),
+    "kernel_size must be an int for sequences, got (3, 3)": lambda: nn.Conv1d(1, 1, (3, 3)),
+    "stride must be at least 1, got 0": lambda: nn.Conv1d(1, 1, 3, 0),
+    "padding must be at least 0, got -1": lambda: nn.MaxPool1d(3, padding=-1),
+    'padding="same" needs stride 1, got stride (1, 2)': (
+        lambda: nn.Conv1d(1, 1, 3, 2, padding="same")
+    ),
+    "MaxPool1d: padding must be at most half of kernel_size 3, got 2": (
+        lambda: nn.MaxPool1d(3, padding=2)
+    ),
+    "MaxPool2d: padding must be at most half of kernel_size 2, got 2": (
+        lambda: nn.MaxPool2d(2, padding=2, dilation=3)
+    ),
+    "divisor_override must be at least 1, got 0": lambda: nn.AvgPool2d(2, divisor_override=0),
+    "ConvTranspose2d: output_padding must be less than stride or dilation, got 2 for 2 and 1": (
+        lambda: nn.ConvTranspose2d(1, 1, 3, 2, output_padding=2)
+    ),
+    "ConvTranspose2d: groups must divide in_channels and out_channels, got 2 for 4 and 3": (
+        lambda: nn.ConvTranspose2d(4, 3, 1, groups=2)
+    ),
+    "output_size must be at least 1, got 0": lambda: nn.AdaptiveAvgPool2d((None, 0)),
+    "output_size must be an int or a pair of ints, got": lambda: nn.AdaptiveAvgPool2d((1, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_wrong_windows(message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        WRONG[message]()
+
+
+MISFITS = {
+    "Conv2d: padding_mode='reflect' of 2 pixels allows padding of 1, got 2": (
+        nn.Conv2d(1, 1, 3, padding=(0, 2), padding_mode="reflect"),
+        (1, 1, 5, 2),
+    ),
+    "Conv1d: padding_mode='circular' of 2 pixels allows padding of 2, got 3": (
+        nn.Conv1d(1, 1, 3, padding=3, padding_mode="circular"),
+        (1, 1, 2),
+    ),
+    "Conv1d: expected x of shape (N, 2, L), got (4, 3, 5)": (nn.Conv1d(2, 3, 3), (4, 3, 5)),
+    "Conv1d: expected x of shape (N, 2, L), got (4, 2, 1, 5)": (nn.Conv1d(2, 3, 3), (4, 2, 1, 5)),
+    "MaxPool1d: expected x of shape (N, C, L), got (4, 5)": (nn.MaxPool1d(2), (4, 5)),
+    "AvgPool1d: a window of (1, 3)": (nn.AvgPool1d(3), (4, 2, 2)),
+    "ConvTranspose2d: expected x of shape (N, 2, H, W), got (1, 3, 4, 4)": (
+        nn.ConvTranspose2d(2, 3, 3),
+        (1, 3, 4, 4),
+    ),
+    "ConvTranspose2d: padding leaves nothing of images of (4, 2)": (
+        nn.ConvTranspose2d(2, 3, 1, padding=1),
+        (1, 2, 4, 2),
+    ),
+    "AdaptiveAvgPool2d: expected x of shape (N, C, H, W), got (2, 3)": (
+        nn.AdaptiveAvgPool2d(1),
+        (2, 3),
+    ),
+    "AdaptiveAvgPool2d: expected x of shape (N, C, H, W), got (2, 3, 0, 4)": (
+        nn.AdaptiveAvgPool2d(1),
+        (2, 3, 0, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("message", MISFITS)
+def test_images_that_do_not_fit(message: str) -> None:
+    layer, shape = MISFITS[message]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        layer(pn.asarray(np.zeros(shape)))
+    with pytest.raises(TypeError, match="expected an array"):
+        layer(np.zeros(shape).tolist())
+
+
+EMPTY = [c for c in LAYERS if isinstance(c.make(), WindowLayer | nn.AdaptiveAvgPool2d)]
+
+
+@pytest.mark.parametrize("case", EMPTY, ids=lambda case: case.id)
+def test_an_empty_batch_of_images(case: LayerCase, library: Any) -> None:
+    layer, x = case.make(), library.array(np.zeros((0, *case.shape[1:])))
+    y, pullback = layer.vjp(x, context(True))
+    dx, grads = pullback(y)
+    library.check(dx, x.shape)
+    for name, p in layer.params.items():
+        library.check(grads[name], p.shape)
+        assert not np.any(library.host(grads[name]))
 
 
 def test_relu_and_leaky_relu_have_the_lower_slope_at_zero(place: Any) -> None:

@@ -1,13 +1,15 @@
 """Layers, containers, losses and initialisations."""
 
 from portanet.nn.activation import ELU, SELU, LeakyReLU, PReLU, ReLU
+from portanet.nn.adaptive_pooling import AdaptiveAvgPool2d
 from portanet.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from portanet.nn.classification import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
-from portanet.nn.container import Sequential
+from portanet.nn.container import Parallel, Residual, Sequential
 from portanet.nn.context import Context, Gradients, Pullback
-from portanet.nn.convolution import Conv2d
+from portanet.nn.convolution import Conv1d, Conv2d
 from portanet.nn.dropout import Dropout, Dropout2d
 from portanet.nn.embedding import Embedding
+from portanet.nn.graph import Node, concat
 from portanet.nn.initialization import (
     Constant,
     FanInUniform,
@@ -24,23 +26,28 @@ from portanet.nn.layer import Layer
 from portanet.nn.layer_norm import GroupNorm, LayerNorm
 from portanet.nn.linear import Linear
 from portanet.nn.loss import Loss
-from portanet.nn.pooling import AvgPool2d, MaxPool2d
+from portanet.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from portanet.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from portanet.nn.shape import Flatten, Reshape
 from portanet.nn.smooth_activation import GELU, Hardswish, Sigmoid, SiLU, Softplus, Tanh
 from portanet.nn.softmax import LogSoftmax, Softmax
+from portanet.nn.transposed_convolution import ConvTranspose2d
 
 __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "AdaptiveAvgPool2d",
+    "AvgPool1d",
     "AvgPool2d",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Constant",
     "Context",
+    "Conv1d",
     "Conv2d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout2d",
@@ -63,14 +70,18 @@ __all__ = [
     "LogSoftmax",
     "Loss",
     "MSELoss",
+    "MaxPool1d",
     "MaxPool2d",
     "NLLLoss",
+    "Node",
     "Normal",
     "Ones",
     "PReLU",
+    "Parallel",
     "Pullback",
     "ReLU",
     "Reshape",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -80,4 +91,5 @@ __all__ = [
     "Tanh",
     "Uniform",
     "Zeros",
+    "concat",
 ]

@@ -1,98 +1,190 @@
 """Pooling: one number for each window of each channel."""
 
+from typing import Any
+
 from portanet.backend import Array
-from portanet.checks import Pair
+from portanet.checks import integer
 from portanet.im2col import Window, batch_first, batch_last, crop, pad
+from portanet.nn.along import max_along, sum_along
 from portanet.nn.context import Context, Gradients, Pullback
-from portanet.nn.window import WindowLayer
+from portanet.nn.window import OnSequences, Size, WindowLayer
 
 
-class _Pool2d(WindowLayer):
+class Pool(WindowLayer):
+    """What pooling layers share: their arguments."""
+
     def __init__(
-        self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        dilation: Size = 1,
+        *,
+        ceil_mode: bool = False,
     ) -> None:
         stride = kernel_size if stride is None else stride
-        self.window = Window.of(kernel_size, stride, padding)
-        if any(2 * before > k for (before, _), k in self._padded_axes()):
+        self.window = self.make_window(kernel_size, stride, padding, dilation)
+        self.ceil_mode = ceil_mode
+        pads = zip(self.window.padding, self.window.kernel, strict=True)
+        if any(2 * before > k for (before, _), k in pads):
             self.fail(f"padding must be at most half of kernel_size {kernel_size}, got {padding}")
 
-    def _padded_axes(self) -> list[tuple[Pair, int]]:
-        return list(zip(self.window.padding, self.window.kernel, strict=True))
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return super().extra_repr() + (", ceil_mode=True" if self.ceil_mode else "")
 
 
-class MaxPool2d(_Pool2d):
+class MaxPool(Pool):
+    """The largest number in each window, of images or sequences."""
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps where in each window its largest element is."""
+        xp, window = self.accept(x).xp, self.window
+        size, (height, width) = self.output_size(x), x.shape[2:]
+        if self.ceil_mode:
+            window = window.widened(height, width, size)
+        image = pad(xp, batch_last(xp, x), window.padding, -float("inf"))
+        needs_input_grad = ctx.needs_input_grad
+        # The first of equal elements in row-major order: the first of its row, in the first row.
+        across, back_across = max_along(xp, image, window, 1, size[1])
+        highest, back_down = max_along(xp, across, window, 0, size[0])
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            if not needs_input_grad:
+                return None, {}
+            d_image = back_across(back_down(batch_last(xp, dy)))
+            return batch_first(xp, crop(d_image, window.padding, height, width)), {}
+
+        return batch_first(xp, highest), pullback
+
+
+class AvgPool(Pool):
+    """The mean of each window, of images or sequences."""
+
+    divisor_override: int | None = None
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode=ceil_mode)
+        self.count_include_pad = count_include_pad
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps nothing of x."""
+        xp, window = self.accept(x).xp, self.window
+        size, (height, width) = self.output_size(x), x.shape[2:]
+        if self.ceil_mode:
+            window = window.widened(height, width, size)
+        image = pad(xp, batch_last(xp, x), window.padding)
+        needs_input_grad = ctx.needs_input_grad
+        share = self._share(xp, x, window, size)
+        total, back_across = sum_along(xp, image, window, 1, size[1])
+        total, back_down = sum_along(xp, total, window, 0, size[0])
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            if not needs_input_grad:
+                return None, {}
+            d_image = back_across(back_down(batch_last(xp, dy) * share))
+            return batch_first(xp, crop(d_image, window.padding, height, width)), {}
+
+        return batch_first(xp, total * share), pullback
+
+    def _share(self, xp: Any, x: Array, window: Window, size: tuple[int, int]) -> Any:
+        """Return what a pixel counts for: a number, or (1, H', W', 1) where positions differ.
+
+        `window` has the padding that `ceil_mode` adds, which is never counted.
+        """
+        if self.divisor_override is not None:
+            return 1.0 / self.divisor_override
+        own = self.window.padding if self.count_include_pad else ((0, 0), (0, 0))
+        if window.padding == own:
+            return 1.0 / (window.kernel[0] * window.kernel[1])
+        # The mean of ones, and of zeros where pixels are not counted.
+        ones = xp.ones((1, *x.shape[2:], 1), dtype=x.dtype, device=x.device)
+        counted = pad(xp, ones, self.window.padding, float(self.count_include_pad))
+        (_, bottom), (_, right) = self.window.padding
+        (_, low), (_, far) = window.padding
+        counted = pad(xp, counted, ((0, low - bottom), (0, far - right)))
+        count, _ = sum_along(xp, counted, window, 1, size[1])
+        count, _ = sum_along(xp, count, window, 0, size[0])
+        return 1.0 / count
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        rest = "" if self.count_include_pad else ", count_include_pad=False"
+        if self.divisor_override is not None:
+            rest += f", divisor_override={self.divisor_override}"
+        return super().extra_repr() + rest
+
+
+class MaxPool2d(MaxPool):
     """The largest number in each window: y[n, c, i, j] = max over the window at (i, j).
 
     Args:
         kernel_size: height and width of the window, an int or a pair.
         stride: pixels from one position to the next; `kernel_size` by default.
         padding: rows and columns of −∞ on both sides, at most half of the window.
+        dilation: pixels from one element of the window to the next.
+        ceil_mode: whether a last window may reach beyond the image and its padding; it must begin
+            before the padding on that side.
 
-    Shapes: x (N, C, H, W), y (N, C, H', W') with H' = ⌊(H + 2·padding − kh) / stride⌋ + 1, in x's
-    dtype. The gradient goes to the largest element; of equal ones, to the first in row-major
-    order.
+    Shapes: x (N, C, H, W), y (N, C, H', W') with H' = ⌊(H + 2·padding − dilation·(kh − 1) − 1) /
+    stride⌋ + 1, ⌈…⌉ with `ceil_mode`, in x's dtype. The gradient goes to the largest element; of
+    equal ones, to the first in row-major order.
     """
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps x and y."""
-        xp = self.accept(x).xp
-        window, needs_input_grad = self.window, ctx.needs_input_grad
-        size, (height, width) = self.output_size(x), x.shape[2:]
-        image = pad(xp, batch_last(xp, x), window, -float("inf"))
-        first, *others = window.positions(size)
-        highest = image[:, *first, :]
-        for at in others:
-            highest = xp.maximum(highest, image[:, *at, :])
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            if not needs_input_grad:
-                return None, {}
-            d_image = xp.zeros_like(image)
-            left = batch_last(xp, dy)  # what has not found its element yet
-            *before, last = (first, *others)
-            for at in before:
-                found = left * xp.astype(image[:, *at, :] == highest, dy.dtype)
-                d_image[:, *at, :] += found
-                left = left - found
-            d_image[:, *last, :] += left
-            return batch_first(xp, crop(d_image, window, height, width)), {}
+class MaxPool1d(OnSequences, MaxPool):
+    """The largest number in each window: y[n, c, i] = max over the window at i.
 
-        return batch_first(xp, highest), pullback
+    Arguments are those of `MaxPool2d`, each one number.
+
+    Shapes: x (N, C, L), y (N, C, L') with L' = ⌊(L + 2·padding − dilation·(k − 1) − 1) / stride⌋ +
+    1, ⌈…⌉ with `ceil_mode`, in x's dtype. The gradient goes to the largest element; of equal ones,
+    to the first.
+    """
 
 
-class AvgPool2d(_Pool2d):
+class AvgPool2d(AvgPool):
     """The mean of each window: y[n, c, i, j] = (1 / (kh·kw)) Σ over the window at (i, j).
 
     Args:
         kernel_size: height and width of the window, an int or a pair.
         stride: pixels from one position to the next; `kernel_size` by default.
-        padding: rows and columns of zeros on both sides, at most half of the window; the zeros
-            count in the mean, as by default in PyTorch.
+        padding: rows and columns of zeros on both sides, at most half of the window.
+        ceil_mode: whether a last window may reach beyond the image and its padding; it must begin
+            before the padding on that side, and what lies beyond does not count.
+        count_include_pad: whether the zeros count in the mean.
+        divisor_override: what sums are divided by, instead of the number of pixels that count.
 
-    Shapes: x (N, C, H, W), y (N, C, H', W') with H' = ⌊(H + 2·padding − kh) / stride⌋ + 1, in x's
-    dtype.
+    Shapes: x (N, C, H, W), y (N, C, H', W') with H' = ⌊(H + 2·padding − kh) / stride⌋ + 1, ⌈…⌉ with
+    `ceil_mode`, in x's dtype.
     """
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps nothing."""
-        xp = self.accept(x).xp
-        window, needs_input_grad = self.window, ctx.needs_input_grad
-        size, (height, width) = self.output_size(x), x.shape[2:]
-        image = pad(xp, batch_last(xp, x), window)
-        shape, device = image.shape, x.device
-        share = 1.0 / (window.kernel[0] * window.kernel[1])
-        first, *others = window.positions(size)
-        total = image[:, *first, :] * share
-        for at in others:
-            total += image[:, *at, :] * share
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
+        if divisor_override is not None:
+            self.divisor_override = integer("divisor_override", divisor_override)
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            if not needs_input_grad:
-                return None, {}
-            part = batch_last(xp, dy) * share
-            d_image = xp.zeros(shape, dtype=dy.dtype, device=device)
-            for at in (first, *others):
-                d_image[:, *at, :] += part
-            return batch_first(xp, crop(d_image, window, height, width)), {}
 
-        return batch_first(xp, total), pullback
+class AvgPool1d(OnSequences, AvgPool):
+    """The mean of each window: y[n, c, i] = (1 / k) Σ over the window at i.
+
+    Arguments are those of `AvgPool2d`, each one number, without `divisor_override`.
+
+    Shapes: x (N, C, L), y (N, C, L') with L' = ⌊(L + 2·padding − k) / stride⌋ + 1, ⌈…⌉ with
+    `ceil_mode`, in x's dtype.
+    """

@@ -87,40 +87,99 @@ def linear(draw: Draw) -> Any:
     return nn.Linear(**options), torch.nn.Linear(**options), shape
 
 
-def image(draw: Draw, kernel: Any, padding: Any, dilation: Any = (1, 1)) -> tuple[int, int]:
-    """Draw the height and width of an image that the window fits into."""
+def image(draw: Draw, kernel: Any, padding: Any, dilation: Any) -> tuple[int, ...]:
+    """Draw the height and width of an image, or a sequence's length, that the window fits into."""
     least = [d * (k - 1) + 1 - 2 * p for k, p, d in zip(kernel, padding, dilation, strict=True)]
     return tuple(max(1, n) + draw(st.integers(0, 4)) for n in least)
 
 
-@st.composite
-def conv2d(draw: Draw) -> Any:
-    groups = draw(st.integers(1, 3))
-    options = {
+PADDING_MODES = st.sampled_from(["zeros", "zeros", "reflect", "replicate", "circular"])
+
+
+def convolved(draw: Draw, groups: int) -> dict[str, Any]:
+    """Draw the channels of a convolution, and whether it has a bias."""
+    return {
         "in_channels": groups * draw(st.integers(1, 3)),
         "out_channels": groups * draw(st.integers(1, 3)),
-        "kernel_size": draw(pairs(1, 4)),
-        "stride": draw(pairs(1, 3)),
-        "padding": draw(st.one_of(pairs(0, 3), st.sampled_from(["same", "valid"]))),
-        "dilation": draw(pairs(1, 3)),
         "groups": groups,
         "bias": draw(st.booleans()),
     }
-    if options["padding"] == "same":
-        options["stride"] = (1, 1)
-    pads = (0, 0) if isinstance(options["padding"], str) else options["padding"]
-    size = image(draw, options["kernel_size"], pads, options["dilation"])
-    shape = (draw(st.integers(1, 4)), options["in_channels"], *size)
-    return nn.Conv2d(**options), torch.nn.Conv2d(**options), shape
 
 
 @st.composite
-def pool(draw: Draw, ours: Any, theirs: Any) -> Any:
-    kernel = draw(pairs(1, 4))
-    padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
-    stride = draw(st.one_of(st.none(), pairs(1, 4)))
-    shape = (*draw(pairs(1, 3)), *image(draw, kernel, padding))
-    return ours(kernel, stride, padding), theirs(kernel, stride, padding), shape
+def conv(draw: Draw, ours: Any, theirs: Any, axes: int) -> Any:
+    def sizes(low: int, high: int) -> Any:
+        return st.tuples(*[st.integers(low, high)] * axes)
+
+    kernel, dilation = draw(sizes(1, 4)), draw(sizes(1, 3))
+    padding = draw(st.one_of(sizes(0, 3), st.sampled_from(["same", "valid"])))
+    options = convolved(draw, draw(st.integers(1, 3))) | {
+        "kernel_size": kernel,
+        "stride": (1,) * axes if padding == "same" else draw(sizes(1, 3)),
+        "padding": padding,
+        "dilation": dilation,
+        "padding_mode": draw(PADDING_MODES),
+    }
+    pads = (0,) * axes if isinstance(padding, str) else padding
+    size = image(draw, kernel, pads, dilation)
+    if padding == "same":
+        pads = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    if options["padding_mode"] in ("reflect", "circular"):  # they need the pixels
+        size = tuple(max(n, p + 1) for n, p in zip(size, pads, strict=True))
+    shape = (draw(st.integers(1, 4)), options["in_channels"], *size)
+    return ours(**options), theirs(**options), shape
+
+
+@st.composite
+def conv_transpose(draw: Draw) -> Any:
+    kernel, stride, dilation = (draw(pairs(1, high)) for high in (4, 3, 3))
+    padding = draw(pairs(0, 3))
+    extra = [draw(st.integers(0, max(both) - 1)) for both in zip(stride, dilation, strict=True)]
+    options = convolved(draw, draw(st.integers(1, 3))) | {
+        "kernel_size": kernel,
+        "stride": stride,
+        "padding": padding,
+        "output_padding": tuple(extra),
+        "dilation": dilation,
+    }
+    size = []
+    for k, s, p, e, d in zip(kernel, stride, padding, extra, dilation, strict=True):
+        least = -(-(2 * p - d * (k - 1) - e) // s) + 1  # of which something is left
+        size.append(max(1, least) + draw(st.integers(0, 3)))
+    shape = (draw(st.integers(1, 4)), options["in_channels"], *size)
+    return nn.ConvTranspose2d(**options), torch.nn.ConvTranspose2d(**options), shape
+
+
+@st.composite
+def pool(draw: Draw, ours: Any, theirs: Any, axes: int) -> Any:
+    def sizes(low: int, high: int) -> Any:
+        return st.tuples(*[st.integers(low, high)] * axes)
+
+    kernel, dilation = draw(sizes(1, 4)), (1,) * axes
+    options = {
+        "kernel_size": kernel,
+        "stride": draw(st.one_of(st.none(), sizes(1, 4))),
+        "padding": tuple(draw(st.integers(0, k // 2)) for k in kernel),
+        "ceil_mode": draw(st.booleans()),
+    }
+    if ours in (nn.MaxPool1d, nn.MaxPool2d):
+        options["dilation"] = dilation = draw(sizes(1, 3))
+    else:
+        options["count_include_pad"] = draw(st.booleans())
+    if ours is nn.AvgPool2d:
+        options["divisor_override"] = draw(st.one_of(st.none(), st.integers(1, 9)))
+    size = image(draw, kernel, options["padding"], dilation)
+    # A window between whose elements all pixels fall is undefined in PyTorch.
+    size = tuple(max(n, d) for n, d in zip(size, dilation, strict=True))
+    return ours(**options), theirs(**options), (*draw(pairs(1, 3)), *size)
+
+
+@st.composite
+def adaptive_pool(draw: Draw) -> Any:
+    one = st.integers(1, 6)
+    size = draw(st.one_of(one, st.tuples(*[st.one_of(one, st.none())] * 2)))
+    shape = (*draw(pairs(1, 3)), *draw(pairs(1, 7)))
+    return nn.AdaptiveAvgPool2d(size), torch.nn.AdaptiveAvgPool2d(size), shape
 
 
 @st.composite
@@ -222,9 +281,14 @@ ANY_SLOPE = st.floats(-1.0, 1.0)
 
 STRATEGIES = {
     nn.Linear: linear(),
-    nn.Conv2d: conv2d(),
-    nn.MaxPool2d: pool(nn.MaxPool2d, torch.nn.MaxPool2d),
-    nn.AvgPool2d: pool(nn.AvgPool2d, torch.nn.AvgPool2d),
+    nn.Conv1d: conv(nn.Conv1d, torch.nn.Conv1d, 1),
+    nn.Conv2d: conv(nn.Conv2d, torch.nn.Conv2d, 2),
+    nn.ConvTranspose2d: conv_transpose(),
+    nn.MaxPool1d: pool(nn.MaxPool1d, torch.nn.MaxPool1d, 1),
+    nn.MaxPool2d: pool(nn.MaxPool2d, torch.nn.MaxPool2d, 2),
+    nn.AvgPool1d: pool(nn.AvgPool1d, torch.nn.AvgPool1d, 1),
+    nn.AvgPool2d: pool(nn.AvgPool2d, torch.nn.AvgPool2d, 2),
+    nn.AdaptiveAvgPool2d: adaptive_pool(),
     nn.BatchNorm1d: batch_norm(nn.BatchNorm1d, torch.nn.BatchNorm1d, shapes(0, 1)),
     nn.BatchNorm2d: batch_norm(nn.BatchNorm2d, torch.nn.BatchNorm2d, shapes(2, 2)),
     nn.LayerNorm: layer_norm(),
@@ -248,7 +312,7 @@ STRATEGIES = {
     nn.Flatten: flatten(),
     nn.Reshape: reshape(),
 }
-OF_THEIR_OWN = {nn.Dropout, nn.Dropout2d, nn.Sequential}  # tested below
+OF_THEIR_OWN = {nn.Dropout, nn.Dropout2d, nn.Parallel, nn.Residual, nn.Sequential}  # below
 
 
 def test_every_layer_has_a_strategy() -> None:

@@ -1,0 +1,92 @@
+"""Reductions along one axis of images (C, H, W, N), each with its pullback.
+
+What a window's largest element or its sum is can be taken along one axis after the other: fewer
+passes over the image, and shorter ones. `axis` is 0 for height and 1 for width.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from portanet.backend import Array
+from portanet.im2col import Window
+
+Along = tuple[Array, Callable[[Array], Array]]  # what was taken, and its pullback
+Part = tuple[slice, Array]  # places along the axis, and a gradient for them
+
+
+def max_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Along:
+    """Return the largest element of each of the window's `size` positions.
+
+    Of equal ones the gradient goes to the first.
+    """
+    first, *others = window.reach(axis, size)
+    highest, above = at(x, axis, first), []
+    for part in others:
+        candidate = at(x, axis, part)
+        above.append((part, candidate > highest))
+        highest = xp.maximum(highest, candidate)
+    shape = x.shape
+
+    def back(dy: Array) -> Array:
+        parts, left = [], dy
+        for part, is_above in reversed(above):  # the last above all before it is the largest
+            found = left * xp.astype(is_above, dy.dtype)
+            parts.append((part, found))
+            left = left - found
+        return _spread(xp, [*parts, (first, left)], shape, axis, _overlap(window, axis))
+
+    return highest, back
+
+
+def sum_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Along:
+    """Return the sum of each of the window's `size` positions."""
+    reach, shape = window.reach(axis, size), x.shape
+    total = at(x, axis, reach[0])
+    for part in reach[1:]:
+        total = total + at(x, axis, part)
+
+    def back(dy: Array) -> Array:
+        return _spread(xp, [(p, dy) for p in reach], shape, axis, _overlap(window, axis))
+
+    return total, back
+
+
+def mean_along(xp: Any, x: Array, bins: Sequence[slice], axis: int) -> Along:
+    """Return the mean of each bin: of places side by side, which two bins may share."""
+    if len(bins) == x.shape[axis + 1]:  # one place each
+        return x, lambda dy: dy
+    shares = [1.0 / (b.stop - b.start) for b in bins]
+    pairs = list(zip(bins, shares, strict=True))
+    means = [xp.sum(at(x, axis, b), axis=axis + 1, keepdims=True) * share for b, share in pairs]
+    shape = x.shape
+    overlap = any(b.stop > after.start for b, after in pairwise(bins))
+
+    def back(dy: Array) -> Array:
+        parts = [(b, at(dy, axis, slice(i, i + 1)) * share) for i, (b, share) in enumerate(pairs)]
+        return _spread(xp, parts, shape, axis, overlap)
+
+    return (means[0] if len(means) == 1 else xp.concat(means, axis=axis + 1)), back
+
+
+def at(x: Array, axis: int, part: slice) -> Array:
+    """View places along an axis."""
+    return x[:, part, :, :] if axis == 0 else x[:, :, part, :]
+
+
+def _overlap(window: Window, axis: int) -> bool:
+    """Say whether two positions of a window may meet the same pixel."""
+    return window.dilation[axis] * (window.kernel[axis] - 1) >= window.stride[axis]
+
+
+def _spread(xp: Any, parts: Sequence[Part], shape: Any, axis: int, overlap: bool) -> Array:
+    """Add gradients up at their places along an axis of an array of zeros.
+
+    Where none `overlap`, they are copied there, which is one pass less.
+    """
+    dy = parts[0][1]
+    total = xp.zeros(shape, dtype=dy.dtype, device=dy.device)
+    for part, d in parts:
+        place = at(total, axis, part)
+        place[...] = place + d if overlap else d
+    return total
