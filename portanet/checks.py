@@ -8,7 +8,7 @@ import inspect
 from abc import ABCMeta
 from functools import wraps
 from operator import index
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack, get_args, get_origin
 
 Pair = tuple[int, int]
 Kind = TypeVar("Kind")
@@ -65,13 +65,20 @@ def _takes_nothing(self: Any) -> None: ...
 
 
 def check_options(who: str, function: Any, options: dict[str, Any]) -> None:
-    """Raise TypeError where `function` does not take one of the options."""
-    parameters = inspect.signature(function).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
-    known = [name for name in parameters if name != "self"]
+    """Raise TypeError where `function` does not take one of the options.
+
+    ``**common: Unpack[SomeTypedDict]`` names options, too; a bare ``**options`` takes any.
+    """
+    known: list[str] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            known += [name] if name != "self" else []
+        elif get_origin(parameter.annotation) is Unpack:
+            known += get_args(parameter.annotation)[0].__annotations__
+        else:
+            return
     for option in options:
-        if option not in parameters:
+        if option not in known:
             import difflib  # rarely needed, and 2 ms to import
 
             close = difflib.get_close_matches(option, known, n=1)

@@ -19,8 +19,10 @@ from portanet.optim.plateau import ReduceLROnPlateau
 from portanet.optim.radam import RAdam
 from portanet.optim.schedule import Schedule
 from portanet.optim.sgd import SGD
+from portanet.optim.transform import L1, ClipGradNorm, ClipGradValue, GradientNoise, Transform
 
 __all__ = [
+    "L1",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -28,10 +30,13 @@ __all__ = [
     "AdamW",
     "Adamax",
     "ChainedScheduler",
+    "ClipGradNorm",
+    "ClipGradValue",
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
     "ExponentialLR",
+    "GradientNoise",
     "LambdaLR",
     "LinearLR",
     "MultiStepLR",
@@ -45,4 +50,5 @@ __all__ = [
     "Schedule",
     "SequentialLR",
     "StepLR",
+    "Transform",
 ]

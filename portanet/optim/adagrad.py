@@ -3,12 +3,12 @@
 Names, definitions and defaults are PyTorch's.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from portanet.backend import Array, backend_of
 from portanet.checks import number
 from portanet.nn.tree import ParameterTree
-from portanet.optim.optimizer import Hyper, Optimizer
+from portanet.optim.optimizer import Common, Hyper, Optimizer
 
 
 class Adagrad(Optimizer):
@@ -32,9 +32,11 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(
             model,
+            common,
             lr=number("lr", lr),
             lr_decay=number("lr_decay", lr_decay),
             weight_decay=number("weight_decay", weight_decay),
@@ -81,9 +83,11 @@ class Adadelta(Optimizer):
         rho: float = 0.9,
         eps: float = 1e-6,
         weight_decay: float = 0.0,
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(
             model,
+            common,
             lr=number("lr", lr),
             rho=number("rho", rho, high=1.0),
             eps=number("eps", eps),
@@ -134,9 +138,11 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(
             model,
+            common,
             lr=number("lr", lr),
             alpha=number("alpha", alpha),
             eps=number("eps", eps),

@@ -4,12 +4,12 @@ Names, definitions and defaults are PyTorch's.
 """
 
 from math import sqrt
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from portanet.backend import Array, backend_of
 from portanet.checks import number
 from portanet.nn.tree import ParameterTree
-from portanet.optim.optimizer import Hyper, Optimizer, checked_betas
+from portanet.optim.optimizer import Common, Hyper, Optimizer, checked_betas
 
 
 class Adam(Optimizer):
@@ -36,9 +36,11 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(
             model,
+            common,
             lr=number("lr", lr),
             betas=checked_betas(betas),
             eps=number("eps", eps),
@@ -69,8 +71,9 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(model, lr, betas, eps, weight_decay, amsgrad)
+        super().__init__(model, lr, betas, eps, weight_decay, amsgrad, **common)
 
     @staticmethod
     def update(p: Array, g: Array, state: dict[str, Array], step: int, hyper: Hyper) -> None:
@@ -100,9 +103,11 @@ class Adamax(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(
             model,
+            common,
             lr=number("lr", lr),
             betas=checked_betas(betas),
             eps=number("eps", eps),

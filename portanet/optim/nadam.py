@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from math import sqrt
+from typing import Unpack
 
 from portanet.backend import Array, backend_of
 from portanet.checks import number
 from portanet.nn.tree import ParameterTree
 from portanet.optim.adam import update_means
-from portanet.optim.optimizer import Hyper, Optimizer, checked_betas
+from portanet.optim.optimizer import Common, Hyper, Optimizer, checked_betas
 
 
 class NAdam(Optimizer):
@@ -36,9 +37,11 @@ class NAdam(Optimizer):
         weight_decay: float = 0.0,
         momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False,
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(
             model,
+            common,
             lr=number("lr", lr),
             betas=checked_betas(betas),
             eps=number("eps", eps),
@@ -51,7 +54,8 @@ class NAdam(Optimizer):
     def step(self, grads: Mapping[str, Array]) -> None:
         """Do one step, as other optimizers do, and multiply its μ to those before."""
         super().step(grads)
-        self.hyper["mu_product"] *= mu(self.steps, self.hyper)
+        for group in self.groups.values():
+            group.hyper["mu_product"] *= mu(self.steps, group.hyper)
 
     @staticmethod
     def update(p: Array, g: Array, state: dict[str, Array], step: int, hyper: Hyper) -> None:

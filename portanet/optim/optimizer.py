@@ -1,29 +1,50 @@
-"""What all optimizers share: checking, state, stepping; each one adds only its formula."""
+"""What all optimizers share: checking, groups, state, stepping; each adds only its formula."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypedDict
 
 from portanet.backend import Array, Backend, BackendMismatchError, backend_of, dtype_name
-from portanet.checks import Named, integer, number
+from portanet.checks import Named, instance, integer, number
 from portanet.nn.tree import ParameterTree
+from portanet.optim.group import Group, closest, lies_in
+from portanet.optim.group import Hyper as Hyper
+from portanet.optim.transform import Transform
 
-Hyper = dict[str, Any]
+
+class Common(TypedDict, total=False):
+    """The options that every optimizer takes; see `Optimizer`."""
+
+    transforms: Sequence[Transform]
+    groups: Mapping[str, Mapping[str, Any]]
+    decay_bias: bool
 
 
 class Optimizer(metaclass=Named):
     """Changes a model's parameters by their gradients: ``optimizer.step(grads)``.
 
-    A subclass passes its hyperparameters to ``super().__init__``, names in `slots` the arrays that
-    it keeps for each parameter (they start at zero), and gives the formula in `update`. Parameters
-    and state change in place.
+    Every optimizer takes, beside its own hyperparameters:
 
-    `initial` holds the hyperparameters as given, `hyper` those of the next step, which a schedule
-    sets; `steps` counts the steps done.
+    transforms: what is done to the gradients first, in this order, such as ``[ClipGradNorm(1.0)]``.
+    groups: other hyperparameters for some of the parameters, by the dotted name of a layer or a
+        parameter: ``groups={"body": {"lr": 1e-4}, "head.bias": {"weight_decay": 0.0}}``. The
+        longest name that fits counts. Schedules start from each group's own rate.
+    decay_bias: False leaves biases, and the scales and shifts of normalisations, out of
+        `weight_decay`: all parameters of less than two dimensions.
+
+    A subclass passes its hyperparameters to ``super().__init__``, names in `slots` the arrays that
+    it keeps for each parameter (they start at zero; `needs` names the hyperparameter without which
+    one is left out), and gives the formula in `update`. Parameters and state change in place.
+
+    `hyper` holds the hyperparameters of the next step, which a schedule sets, `initial` those that
+    were given; `groups` has both for each group, with the name "" for the rest. `steps` counts the
+    steps done. Frozen layers are passed over.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, model: ParameterTree, **hyper: Any) -> None:
+    def __init__(self, model: ParameterTree, common: Common | None = None, **hyper: Any) -> None:
         if not isinstance(model, ParameterTree):
             raise TypeError(
                 f"{type(self).__name__} takes the model first, got {type(model).__name__}"
@@ -31,14 +52,48 @@ class Optimizer(metaclass=Named):
         self.owners = model.owners()
         if not self.owners:
             raise ValueError(f"{type(self).__name__}: the model has no parameters to train")
-        self.initial: Mapping[str, Any] = dict(hyper)
-        self.hyper: Hyper = dict(hyper)
+        common = common or {}
+        self.transforms = [
+            instance("transforms", transform, Transform)
+            for transform in common.get("transforms", ())
+        ]
+        if not common.get("decay_bias", True) and "weight_decay" not in hyper:
+            raise ValueError(f"{type(self).__name__} has no weight_decay: decay_bias=False is idle")
+        self.decay_bias = common.get("decay_bias", True)
+        self.groups = {"": Group(hyper)}
+        for name, options in common.get("groups", {}).items():
+            self.groups[name] = Group(self._initial_of(model, name, options))
+        self._group_of = {n: self.groups[closest(n, self.groups)] for n in self.owners}
         self.steps = 0
         self._state: dict[str, dict[str, Array]] = {}
+        self._before: dict[str, int] = {}  # the steps done before a parameter's first
         self._bound: dict[str, Array] = {}  # the parameters that the state belongs to
 
+    def _initial_of(
+        self, model: ParameterTree, name: str, options: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Return a group's hyperparameters, checked as all are: by the class itself."""
+        if not name or not any(lies_in(parameter, name) for parameter in self.owners):
+            raise ValueError(
+                f"{type(self).__name__}: the group {name!r} names no layer or parameter; there are "
+                f"{', '.join(self.owners)}"
+            )
+        known = inspect.signature(type(self)).parameters
+        given = {key: value for key, value in self.initial.items() if key in known}
+        return type(self)(model, **given | dict(options)).initial
+
+    @property
+    def hyper(self) -> Hyper:
+        """The hyperparameters of the next step, for parameters of no group."""
+        return self.groups[""].hyper
+
+    @property
+    def initial(self) -> Mapping[str, Any]:
+        """The hyperparameters as they were given."""
+        return self.groups[""].initial
+
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in vars(self).get("hyper", ()):
+        if "groups" in vars(self) and name in self.hyper:
             raise AttributeError(f"{type(self).__name__}: set optimizer.hyper[{name!r}] instead")
         super().__setattr__(name, value)
 
@@ -46,8 +101,8 @@ class Optimizer(metaclass=Named):
     def update(p: Array, g: Array, state: dict[str, Array], step: int, hyper: Hyper) -> None:
         """Change the parameter `p` and its `state` in place by the gradient `g`, left as it is.
 
-        `step` counts from 1. The formula is element-wise, so that it may be applied to many
-        parameters packed into one vector.
+        `step` counts from 1. The formula is element-wise, so that it may be applied to a part of a
+        parameter, or to many packed into one vector.
         """
         raise NotImplementedError
 
@@ -56,14 +111,22 @@ class Optimizer(metaclass=Named):
 
         Raises ValueError where a name is missing or unknown or a shape does not fit, TypeError for
         another dtype or backend than the parameter's; nothing has changed then. A gradient may be
-        left out only by leaving the parameter out of training.
+        left out only where the layer is frozen.
         """
-        params = {n: layer.own_params[key] for n, (layer, key) in self.owners.items()}
+        trained = {n: owner for n, owner in self.owners.items() if not owner[0].frozen}
+        params = {n: layer.own_params[key] for n, (layer, key) in trained.items()}
+        grads = {n: g for n, g in grads.items() if n in trained or n not in self.owners}
         backends = self._check(params, grads)
+        for transform in self.transforms:
+            grads = transform(grads, params, self.steps)
         self.steps += 1
         for name, p in params.items():
+            hyper = self._group_of[name].hyper
+            if not self.decay_bias and p.ndim < 2:
+                hyper = hyper | {"weight_decay": 0.0}
             formula = backends[name].fused(self.update)
-            formula(p, grads[name], self._slots_of(name, p), self.steps, self.hyper)
+            state = self._state_of(name, p, hyper)
+            formula(p, grads[name], state, self.steps - self._before[name], hyper)
 
     def _check(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> dict[str, Backend]:
         """Return each parameter's backend, or raise an error where a gradient does not fit."""
@@ -84,63 +147,88 @@ class Optimizer(metaclass=Named):
                 raise TypeError(
                     f"{who}: expected {dtype_name(p)}, the parameter's dtype, got {dtype_name(g)}"
                 )
-            self._check_bound(name, p)
+            if self._bound.get(name, p) is not p:
+                raise BackendMismatchError(
+                    f"{type(self).__name__}: {name!r} was moved or drawn anew after this "
+                    "optimizer's first step, and its state belongs to the old one: make a new "
+                    "optimizer after model.to(…) or model.initialize(…)"
+                )
         return backends
 
-    def _slots_of(self, name: str, p: Array) -> dict[str, Array]:
+    def _state_of(self, name: str, p: Array, hyper: Hyper) -> dict[str, Array]:
         state = self._state.get(name)
         if state is None:
-            xp = backend_of(p).xp
-            state = self._state[name] = {slot: xp.zeros_like(p) for slot in self.slots}
+            state = self._state[name] = {}
+            self._before[name] = self.steps - 1
             self._bound[name] = p
+        for slot in self.slots:
+            if slot not in state and self._is_kept(slot, hyper):
+                state[slot] = backend_of(p).xp.zeros_like(p)
         return state
 
-    def _check_bound(self, name: str, p: Array) -> None:
-        if self._bound.get(name, p) is not p:
-            raise BackendMismatchError(
-                f"{type(self).__name__}: {name!r} was moved or drawn anew after this optimizer's "
-                "first step, and its state belongs to the old one: make a new optimizer after "
-                "model.to(…) or model.initialize(…)"
-            )
+    def _is_kept(self, slot: str, hyper: Mapping[str, Any]) -> bool:
+        """Say whether the formula uses a slot; a schedule may turn a momentum on."""
+        return slot not in self.needs or bool(hyper[self.needs[slot]])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps, the hyperparameters and copies of the state's arrays.
 
-        The arrays stand under ``"<slot>.<parameter>"``, such as ``"exp_avg.fc1.weight"``.
+        The arrays stand under ``"<slot>.<parameter>"``, such as ``"exp_avg.fc1.weight"``; `before`
+        has the steps that were done before a parameter's first.
         """
         arrays = {
             f"{slot}.{name}": backend_of(array).xp.asarray(array, copy=True)
             for name, state in self._state.items()
             for slot, array in state.items()
         }
-        return {"steps": self.steps, "hyper": dict(self.hyper), "arrays": arrays}
+        return {
+            "steps": self.steps,
+            "before": dict(self._before),
+            "groups": {name: dict(group.hyper) for name, group in self.groups.items()},
+            "transforms": [transform.state_dict() for transform in self.transforms],
+            "arrays": arrays,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state_dict` of the same optimizer class and model.
 
         Raises ValueError where names or shapes do not fit; nothing has changed then.
         """
+        steps = integer("steps", state["steps"], least=0)
         new: dict[str, dict[str, Array]] = {}
-        arrays = dict(state["arrays"])
-        if arrays:  # an optimizer that has not stepped yet has none
-            for name, (layer, key) in self.owners.items():
-                p = layer.own_params[key]
-                new[name] = {}
-                for slot in self.slots:
-                    array = arrays.pop(f"{slot}.{name}", None)
-                    if array is None or tuple(array.shape) != tuple(p.shape):
-                        raise ValueError(
-                            f"{type(self).__name__}: the state has no '{slot}.{name}' of shape "
-                            f"{tuple(p.shape)}"
-                        )
-                    copy = backend_of(p).asarray(array, dtype_name(p))
-                    new[name][slot] = backend_of(p).xp.asarray(copy, copy=True)
-        if arrays or state["hyper"].keys() != self.hyper.keys():
-            unknown = sorted(arrays) + sorted(state["hyper"].keys() ^ self.hyper.keys())
-            raise ValueError(f"{type(self).__name__}: the state is another optimizer's: {unknown}")
-        self._bound = {n: layer.own_params[key] for n, (layer, key) in self.owners.items()}
-        self._state, self.steps = new, integer("steps", state["steps"], least=0)
-        self.hyper = dict(state["hyper"])
+        arrays, before = dict(state["arrays"]), dict(state["before"])
+        wrong = [*(self.groups.keys() ^ state["groups"].keys()), *(before.keys() - self.owners)]
+        for name in self.groups.keys() & state["groups"].keys():
+            wrong += self.groups[name].hyper.keys() ^ state["groups"][name].keys()
+        kept = [transform.state_dict().keys() for transform in self.transforms]
+        if kept != [values.keys() for values in state["transforms"]]:
+            wrong += ["transforms"]
+        for name in before if not wrong else ():
+            layer, key = self.owners[name]
+            p, new[name] = layer.own_params[key], {}
+            hyper = state["groups"][closest(name, self.groups)]
+            for slot in self.slots:
+                array = arrays.pop(f"{slot}.{name}", None)
+                if array is None and not self._is_kept(slot, hyper):
+                    continue
+                if array is None or tuple(array.shape) != tuple(p.shape):
+                    raise ValueError(
+                        f"{type(self).__name__}: the state has no '{slot}.{name}' of shape "
+                        f"{tuple(p.shape)}"
+                    )
+                copy = backend_of(p).asarray(array, dtype_name(p))
+                new[name][slot] = backend_of(p).xp.asarray(copy, copy=True)
+        wrong += arrays if not wrong else ()
+        if wrong:
+            raise ValueError(
+                f"{type(self).__name__}: the state is another optimizer's: {sorted(wrong)}"
+            )
+        self._bound = {n: self.owners[n][0].own_params[self.owners[n][1]] for n in new}
+        self._state, self._before, self.steps = new, before, steps
+        for name, group in self.groups.items():
+            group.hyper = dict(state["groups"][name])
+        for transform, values in zip(self.transforms, state["transforms"], strict=True):
+            transform.load_state_dict(values)
 
     def __repr__(self) -> str:
         hyper = ", ".join(f"{k}={v}" for k, v in self.hyper.items())

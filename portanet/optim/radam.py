@@ -1,12 +1,13 @@
 """Adam that does without its adaptive rate until that can be trusted."""
 
 from math import sqrt
+from typing import Unpack
 
 from portanet.backend import Array, backend_of
 from portanet.checks import number
 from portanet.nn.tree import ParameterTree
 from portanet.optim.adam import update_means
-from portanet.optim.optimizer import Hyper, Optimizer, checked_betas
+from portanet.optim.optimizer import Common, Hyper, Optimizer, checked_betas
 
 
 class RAdam(Optimizer):
@@ -34,9 +35,11 @@ class RAdam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = False,
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(
             model,
+            common,
             lr=number("lr", lr),
             betas=checked_betas(betas),
             eps=number("eps", eps),

@@ -34,7 +34,8 @@ class Schedule(metaclass=Named):
 
     def apply(self, optimizer: Optimizer, count: int) -> None:
         """Set the optimizer's hyperparameters for its next step."""
-        optimizer.hyper.update(self(count, optimizer.initial))
+        for group in optimizer.groups.values():
+            group.hyper.update(self(count, group.initial))
 
     def check(self, quantities: Collection[str]) -> None:
         """Raise ValueError where a run that records these quantities lacks one that it needs."""

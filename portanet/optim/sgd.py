@@ -1,9 +1,11 @@
 """Stochastic gradient descent."""
 
+from typing import ClassVar, Unpack
+
 from portanet.backend import Array
 from portanet.checks import number
 from portanet.nn.tree import ParameterTree
-from portanet.optim.optimizer import Hyper, Optimizer
+from portanet.optim.optimizer import Common, Hyper, Optimizer
 
 
 class SGD(Optimizer):
@@ -21,6 +23,7 @@ class SGD(Optimizer):
     """
 
     slots = ("momentum_buffer",)
+    needs: ClassVar = {"momentum_buffer": "momentum"}
 
     def __init__(
         self,
@@ -30,11 +33,13 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        **common: Unpack[Common],
     ) -> None:
         if nesterov and (momentum == 0.0 or dampening != 0.0):
             raise ValueError("nesterov needs a momentum and zero dampening")
         super().__init__(
             model,
+            common,
             lr=number("lr", lr),
             momentum=number("momentum", momentum),
             dampening=float(dampening),
@@ -54,6 +59,6 @@ class SGD(Optimizer):
                 m[...] = g
             else:
                 m *= momentum
-                m += (1.0 - hyper["dampening"]) * g
+                m += (1.0 - hyper["dampening"]) * g if hyper["dampening"] else g
             g = g + momentum * m if hyper["nesterov"] else m
         p -= hyper["lr"] * g

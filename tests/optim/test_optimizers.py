@@ -103,7 +103,7 @@ def test_every_optimizer_has_first_steps() -> None:
 
 def test_every_option_has_a_case() -> None:
     for make in {case.make for case in OPTIMIZERS}:
-        known = set(inspect.signature(make).parameters) - {"model"}
+        known = set(inspect.signature(make).parameters) - {"model", "common"}
         tried = {option for case in OPTIMIZERS if case.make is make for option in case.options}
         assert tried == known, make.__name__
 
@@ -206,7 +206,7 @@ def test_float32_stays_float32(case: OptimizerCase, place: Any) -> None:
 
 
 SLOTS = {
-    optim.SGD: ["momentum_buffer"],
+    optim.SGD: [],
     optim.Adagrad: ["sum"],
     optim.Adadelta: ["square_avg", "acc_delta"],
     optim.RMSprop: ["square_avg"],
@@ -223,7 +223,6 @@ OPTIONAL = {
 }
 
 
-@pytest.mark.skipif(not hasattr(optim.Optimizer, "needs"), reason="unused slots are kept, too")
 @every_optimizer
 def test_slots_have_pytorchs_names_and_only_needed_ones_are_kept(case: OptimizerCase) -> None:
     layer = nn.Linear(1, 1)
@@ -255,7 +254,7 @@ def test_a_loaded_state_continues_identically(case: OptimizerCase, at: int, plac
         if step == at:
             weights, state = host(whole.state_dict()), optimizer.state_dict()
             state["arrays"] = host(state["arrays"])  # as from a file
-            state["hyper"] = json.loads(json.dumps(state["hyper"]))
+            state["groups"] = json.loads(json.dumps(state["groups"]))
         optimizer.step(gradients(whole, place, step))
 
     resumed = nn.Sequential({"a": nn.Linear(3, 4), "b": nn.Linear(4, 2, bias=False)})
@@ -331,7 +330,7 @@ def test_a_state_is_a_copy(case: OptimizerCase, place: Any) -> None:
     assert_equal(host(state["arrays"]), before)
     assert state["steps"] == 1
     optimizer.hyper["lr"] = 5.0
-    assert state["hyper"]["lr"] == case.options["lr"]
+    assert state["groups"][""]["lr"] == case.options["lr"]
 
 
 def test_a_state_that_does_not_fit_changes_nothing(place: Any) -> None:
@@ -352,10 +351,10 @@ def test_a_state_that_does_not_fit_changes_nothing(place: Any) -> None:
         (wrong(arrays=misshapen), r"has no 'exp_avg_sq\.b\.weight' of shape \(2, 4\)"),
         (wrong(arrays=arrays | {"max.b": 1}), r"another optimizer's: \['max\.b'\]"),
         (
-            wrong(hyper={"lr": 1.0}),
+            wrong(groups={"": {"lr": 1.0}}),
             r"another optimizer's: \['amsgrad', 'betas', 'eps', 'weight_decay'\]",
         ),
-        (sgd.state_dict(), r"Adam: the state has no 'exp_avg"),
+        (sgd.state_dict(), r"Adam: the state is another optimizer's: \['amsgrad', 'betas', 'damp"),
         (wrong(steps=-1), "steps must be at least 0, got -1"),
     ]
     for state, message in cases:
@@ -363,7 +362,7 @@ def test_a_state_that_does_not_fit_changes_nothing(place: Any) -> None:
             adam.load_state_dict(state)
         assert adam.steps == 1
         assert_equal(host(adam.state_dict()["arrays"]), host(arrays))
-        assert adam.hyper == before["hyper"]
+        assert adam.hyper == before["groups"][""]
 
 
 # --- checks --------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ every_make = pytest.mark.parametrize("make", OPTIONS, ids=lambda make: make.__na
 def test_every_optimizer_has_options_and_cases() -> None:
     assert OPTIONS.keys() == {case.make for case in OPTIMIZERS}
     for make, options in OPTIONS.items():
-        assert options.keys() == inspect.signature(make).parameters.keys() - {"model"}
+        assert options.keys() == inspect.signature(make).parameters.keys() - {"model", "common"}
 
 
 @every_make
