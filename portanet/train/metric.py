@@ -1,27 +1,38 @@
 """Metrics: numbers that are watched but not trained on."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from math import prod
+from typing import Any
 
 from portanet.backend import Array, backend_of
+from portanet.nn.class_loss import indices
+from portanet.nn.loss import Loss
 
-Metric = Callable[[Array, Array], Array]
+Metric = Callable[[Array, Array], Any]
 
 
-def accuracy(scores: Array, target: Array) -> Array:
+def accuracy(
+    scores: Array, target: Array, ignore_index: int | None = None
+) -> Array | tuple[Array, Array]:
     """Return 1 where the largest score is at the target's class, else 0.
 
-    Shapes: scores (N, K) with K ≥ 2; target (N,) class indices or (N, K) one-hot or soft; the
-    result (N,) in the scores' dtype. Of equal scores, the first counts as the largest.
+    Shapes: scores (N, K, d₁, …) with K ≥ 2; target (N, d₁, …) class indices or, of the scores'
+    shape, one-hot or soft; the result (N, d₁, …) in the scores' dtype. Of equal scores, the first
+    counts as the largest. With `ignore_index` it comes with what counts: all other labels.
     """
     xp = backend_of(scores, target).xp
-    if scores.ndim != 2 or scores.shape[1] < 2:
+    if scores.ndim < 2 or scores.shape[1] < 2:
         raise ValueError(
-            f"accuracy needs scores of shape (N, K) with K ≥ 2 classes, got {tuple(scores.shape)}; "
-            "metrics=() reports none"
+            "accuracy needs scores of shape (N, K, …) with K ≥ 2 classes, "
+            f"got {tuple(scores.shape)}; metrics=() reports none"
         )
-    if target.ndim == 2:
-        target = xp.argmax(target, axis=1)
-    return xp.astype(xp.argmax(scores, axis=1) == target, scores.dtype)
+    labels = indices(xp, target)
+    right = xp.argmax(scores, axis=1) == (xp.argmax(target, axis=1) if labels is None else labels)
+    if labels is None or ignore_index is None:
+        return xp.astype(right, scores.dtype)
+    counted = labels != ignore_index
+    return xp.astype(right & counted, scores.dtype), counted
 
 
 METRICS: dict[str, Metric] = {"accuracy": accuracy}
@@ -31,22 +42,34 @@ METRICS: dict[str, Metric] = {"accuracy": accuracy}
 RESERVED = {"loss", "lr", "normalizer", "samples", "samples_per_second", "seconds"}
 
 
-def total(name: str, metric: Metric, scores: Array, target: Array) -> Array:
-    """Return a metric's sum over the samples, or raise ValueError where it is not one a sample."""
-    values = metric(scores, target)
-    if tuple(values.shape) != (scores.shape[0],):
+def total(name: str, metric: Metric, scores: Array, target: Array) -> tuple[Array, float | Array]:
+    """Return a metric's sum and how many numbers it is of.
+
+    Raises ValueError where it is not one a sample, or one for each position of a sample's scores.
+    """
+    xp, values, counted = backend_of(scores).xp, metric(scores, target), None
+    if isinstance(values, tuple):
+        values, counted = values
+    shape = tuple(scores.shape)
+    if tuple(values.shape) not in (shape[:1], shape[:1] + shape[2:]):
         raise ValueError(
             f"metric {name!r}: expected one value for each sample, shape ({scores.shape[0]},), "
             f"got shape {tuple(values.shape)}"
         )
-    return backend_of(scores).xp.sum(values)
+    return xp.sum(values), prod(values.shape) if counted is None else xp.count_nonzero(counted)
 
 
-def by_name(metrics: str | Sequence[str | Metric]) -> dict[str, Metric]:
-    """Return metrics by the names that they are reported under, each of which must be its own."""
+def by_name(metrics: str | Sequence[str | Metric], loss: Loss | None = None) -> dict[str, Metric]:
+    """Return metrics by the names that they are reported under, each of which must be its own.
+
+    The accuracy does not count the labels that the loss ignores.
+    """
     chosen: dict[str, Metric] = {}
     for metric in [metrics] if isinstance(metrics, str) else metrics:
         name, function = named(metric)
+        ignored = getattr(loss, "ignore_index", None)
+        if function is accuracy and ignored is not None:
+            function = partial(accuracy, ignore_index=ignored)
         if name in RESERVED or name.startswith("val_") or name in chosen:
             raise ValueError(f"metrics: the name {name!r} is taken; give the function another")
         chosen[name] = function

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import inf
 from typing import Any
 
 from portanet.backend import Array, Backend
@@ -19,7 +20,8 @@ NO_BATCH = (
 )
 
 
-Numbers = dict[str, Array]
+COUNT = " count"  # what a metric's sum is to be divided by, beside its name
+Numbers = dict[str, Any]
 
 
 class Sums:
@@ -30,8 +32,8 @@ class Sums:
 
     READ_EVERY = 512  # steps; bounds the memory of long epochs
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, reduction: str = "mean") -> None:
+        self._backend, self._reduction = backend, reduction
         self._pending: list[dict[str, Any]] = []
         self._rows: list[dict[str, float]] = []
 
@@ -55,15 +57,22 @@ class Sums:
         return self._rows
 
     def means(self) -> dict[str, float]:
-        """Return the loss over its normalizers, and the other sums over the samples."""
+        """Return the loss over its normalizers, and the other sums over what they count.
+
+        A loss that is a sum is summed: it is that of all samples, however they came in batches.
+        """
         rows = self.rows()
         sums = {name: sum(row[name] for row in rows) for name in rows[0]}
-        samples, normalizer = sums.pop("samples"), sums.pop("normalizer")
+        normalizer = sums.pop("normalizer")
+        del sums["samples"]
         if normalizer == 0:
-            raise ValueError("all samples weigh 0: there is no mean loss")
-        loss = sum(row["loss"] * row["normalizer"] for row in rows) / normalizer
-        del sums["loss"]
-        return {"loss": loss} | {name: value / samples for name, value in sums.items()}
+            raise ValueError("all samples weigh 0, or are ignored: there is no mean loss")
+        means = {"loss": sums.pop("loss")}
+        if self._reduction == "mean":
+            means["loss"] = sum(row["loss"] * row["normalizer"] for row in rows) / normalizer
+        for name in [name for name in sums if not name.endswith(COUNT)]:
+            means[name] = sums[name] / (sums[name + COUNT] or inf)
+        return means
 
     def _read(self, values: list[Any]) -> list[float]:
         if isinstance(values[0], (int, float)):
@@ -110,7 +119,7 @@ def evaluation(
     team: Team,
 ) -> dict[str, float]:
     """Return the mean loss and metrics over all samples of the batches, in inference mode."""
-    sums = Sums(team.backend)
+    sums = Sums(team.backend, loss.reduction)
     ctx = Context(needs_input_grad=False, needs_pullback=False)
     for batch in batches:
         normalizer = loss.normalizer(batch.y, batch.weight)
@@ -129,7 +138,10 @@ def evaluation(
 
 
 def _totals(metrics: Mapping[str, Metric], scores: Array, target: Array) -> Numbers:
-    return {name: total(name, metric, scores, target) for name, metric in metrics.items()}
+    totals: Numbers = {}
+    for name, metric in metrics.items():
+        totals[name], totals[name + COUNT] = total(name, metric, scores, target)
+    return totals
 
 
 def _sum(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:

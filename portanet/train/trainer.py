@@ -63,7 +63,7 @@ class Trainer(metaclass=Named):
         self.schedule = None if schedule is None else instance("schedule", schedule, Schedule)
         if optimizer.owners != model.owners():
             raise ValueError("Trainer: the optimizer was made for another model")
-        self.metrics = by_name(loss.metrics if metrics is None else metrics)
+        self.metrics = by_name(loss.metrics if metrics is None else metrics, loss)
         self.callbacks = [instance("callbacks", callback, Callback) for callback in callbacks]
         self.seed = fresh_seed() if seed is None else seed
         self.monitor, self._sign = monitor, sign_of(monitor, mode)
@@ -198,7 +198,7 @@ class Trainer(metaclass=Named):
         lengths = [n for n in (source.steps and ceil(source.steps / accumulate), steps) if n]
         shown.begin(self.epoch, min(lengths, default=None))
         started = perf_counter()
-        sums, rates = Sums(self.model.backend), []
+        sums, rates = Sums(self.model.backend, self.loss.reduction), []
         for batches in islice(grouped(source.batches(self.epoch), accumulate), steps):
             if schedule is not None:
                 schedule.apply(self.optimizer, self.step if schedule.by == "step" else self.epoch)

@@ -229,7 +229,7 @@ def test_own_metric_and_regression():
     assert history["largest_error"][-1] < 1e-3
     plain = pn.Trainer(model, nn.MSELoss(), optim.SGD(model))
     assert set(plain.evaluate((X, target))) == {"loss"}
-    with pytest.raises(ValueError, match=r"accuracy needs scores of shape \(N, K\)"):
+    with pytest.raises(ValueError, match=r"accuracy needs scores of shape \(N, K, …\)"):
         pn.Trainer(model, nn.MSELoss(), optim.SGD(model), metrics=["accuracy"]).evaluate(
             (X, target)
         )

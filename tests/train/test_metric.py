@@ -1,0 +1,56 @@
+"""Metrics and epoch losses where labels are ignored, samples are images, or losses are sums."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import numbers
+
+import portanet as pn
+from portanet import nn, optim
+
+
+def trainer(model: nn.Layer, loss: nn.Loss) -> pn.Trainer:
+    """Return a trainer that changes nothing, so that all epochs see the same model."""
+    return pn.Trainer(model, loss, optim.SGD(model, lr=0.0))
+
+
+@pytest.mark.parametrize("ignored", [-100, 0])
+def test_ignored_labels_do_not_count(library: Any, ignored: int) -> None:
+    x, labels = numbers("x", (12, 4)), np.arange(12) % 3
+    kept = ~np.isin(np.arange(12), [1, 4, 5, 6, 7, 10]) & (labels != ignored)
+    target = np.where(kept, labels, ignored)
+    run = trainer(nn.Sequential(nn.Linear(4, 3)), nn.CrossEntropyLoss(ignore_index=ignored))
+    history = run.fit((x, target), batch_size=5, progress=False)
+    predicted = np.argmax(library.host(run.predict(x)), axis=1)
+    expected = np.mean(predicted[kept] == labels[kept])
+    assert 0 < expected < 1
+    assert history["accuracy"][0] == pytest.approx(expected)
+    assert run.evaluate((x, target), batch_size=5)["accuracy"] == pytest.approx(expected)
+
+
+def test_accuracy_of_images_is_by_pixel(library: Any) -> None:
+    x = numbers("x", (10, 1, 4, 4))
+    target = (x[:, 0] > 0).astype("int64")
+    target[:, 0] = -100
+    run = trainer(nn.Sequential(nn.Conv2d(1, 2, 1)), nn.CrossEntropyLoss())
+    predicted = np.argmax(library.host(run.predict(x)), axis=1)
+    accuracy = run.evaluate((x, target), batch_size=3)["accuracy"]
+    assert accuracy == pytest.approx(np.mean((predicted == target)[:, 1:]))
+
+
+@pytest.mark.parametrize("batch_size", [3, 5, 12])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_sum_is_that_of_all_samples(library: Any, batch_size: int, accumulate: int) -> None:
+    x, target, loss = numbers("x", (12, 4)), numbers("y", (12, 3)), nn.MSELoss("sum")
+    run = trainer(nn.Sequential(nn.Linear(4, 3)), loss)
+    whole = float(loss(run.predict(x), library.array(target)))
+    assert run.evaluate((x, target), batch_size=batch_size)["loss"] == pytest.approx(whole)
+    options = {"batch_size": batch_size, "accumulate": accumulate, "progress": False}
+    assert run.fit((x, target), **options)["loss"][-1] == pytest.approx(whole)
+
+
+def test_nothing_that_counts() -> None:
+    run = trainer(nn.Sequential(nn.Linear(4, 3)), nn.CrossEntropyLoss())
+    with pytest.raises(ValueError, match="all samples weigh 0, or are ignored"):
+        run.evaluate((numbers("x", (4, 4)), np.full(4, -100)))
