@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.plain import numpy64
 from benchmarks.workloads import RATES, Workload
 
 Step = Callable[[Any], Any]
@@ -31,29 +32,10 @@ def sequential(nn: Any, workload: Workload) -> Any:
 
 def portanet(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, Step]:
     """The library as a Trainer runs it."""
-    import portanet as pn
-    from portanet import data, nn, optim
-    from portanet.train.parallel import Team
-    from portanet.train.source import Batch
-    from portanet.train.step import gradients
+    from benchmarks.training import Training
 
-    backend = pn.set_backend("numpy")
-    backend.prepare_training()
-    model = sequential(nn, workload)
-    loss, lr = nn.CrossEntropyLoss(), RATES[workload.optimizer]
-    optimizer: Any = optim.Adam(model, lr=lr)
-    if workload.optimizer != "adam":
-        optimizer = optim.SGD(model, lr=lr, momentum=0.9 * (workload.optimizer == "momentum"))
-    loader = data.DataLoader((backend.asarray(x), backend.asarray(y)), workload.batch)
-    key, team = pn.Key(0), Team(backend, model)
-
-    def step(indices: Any) -> Any:
-        batch = Batch(*loader.gather(indices), None)
-        grads, numbers = gradients(model, loss, [batch], key, {}, team)
-        optimizer.step(grads)
-        return numbers["loss"]
-
-    return step, model
+    training = Training.of(workload, x, y, threads)
+    return training.step, training.model
 
 
 def torch(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, Step]:
@@ -202,6 +184,7 @@ def sklearn(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, Ste
 
 CONTENDERS: dict[str, Builder] = {
     "portanet": portanet,
+    "numpy64": numpy64,
     "torch": torch,
     "torch-compile": torch_compile,
     "jax": jax,

@@ -12,18 +12,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contenders import CONTENDERS
-from benchmarks.workloads import WORKLOADS
-
-SAMPLES = 2048
+from benchmarks.workloads import SAMPLES, Workload
 
 
 def main() -> None:
     """Build the contender and serve commands until the input ends."""
-    contender, name, threads = sys.argv[1:]
-    workload = WORKLOADS[name]
-    rng = np.random.default_rng(0)
-    x = rng.random((SAMPLES, *workload.input_shape), dtype="float32")
-    y = rng.integers(0, 10, SAMPLES)
+    contender, fields, threads = sys.argv[1:]
+    workload = Workload(**json.loads(fields))
+    x, y = workload.data()
+    rng = np.random.default_rng(1)
     try:
         step, infer = CONTENDERS[contender](workload, x, y, int(threads))
         for _ in range(3):

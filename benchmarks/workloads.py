@@ -1,8 +1,13 @@
 """The published workloads, each defined once; every contender builds its own network from them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
+
+import numpy as np
+
+SAMPLES = 2048  # in the data that a workload's batches are drawn from
 
 # A network is a list of: ("linear", outputs), ("conv", channels, kernel, padding), ("pool", size),
 # ("relu",), ("leaky_relu", slope), ("flatten",).
@@ -40,25 +45,34 @@ class Workload:
     batch: int
     least: dict[str, float]  # the ratio to reach against each peer
 
+    def data(self) -> tuple[Any, Any]:
+        """Return random images, float32, and labels."""
+        rng = np.random.default_rng(0)
+        x = rng.random((SAMPLES, *self.input_shape), dtype="float32")
+        return x, rng.integers(0, 10, SAMPLES)
+
     def layers(self) -> list[tuple[Any, ...]]:
         """Return the network with each layer's inputs filled in after its name."""
-        shape, filled = self.input_shape, []
+        return [layer for layer, _ in self.walk()]
+
+    def walk(self) -> Iterator[tuple[tuple[Any, ...], tuple[int, ...]]]:
+        """Yield each of `layers` and the shape of its output, one sample's."""
+        shape = self.input_shape
         for kind, *rest in self.network:
+            layer = (kind, *rest)
             if kind == "conv":
                 out, kernel, padding = rest
-                filled.append((kind, shape[0], out, kernel, padding))
+                layer = (kind, shape[0], out, kernel, padding)
                 grown = 2 * padding - kernel + 1
                 shape = (out, shape[1] + grown, shape[2] + grown)
             elif kind == "linear":
-                filled.append((kind, shape[0], *rest))
+                layer = (kind, shape[0], *rest)
                 shape = (rest[0],)
-            else:
-                filled.append((kind, *rest))
-                if kind == "pool":
-                    shape = (shape[0], shape[1] // rest[0], shape[2] // rest[0])
-                elif kind == "flatten":
-                    shape = (prod(shape),)
-        return filled
+            elif kind == "pool":
+                shape = (shape[0], shape[1] // rest[0], shape[2] // rest[0])
+            elif kind == "flatten":
+                shape = (prod(shape),)
+            yield layer, shape
 
 
 def _workloads() -> list[Workload]:
