@@ -6,6 +6,7 @@ from typing import Any
 from portanet.backend import Array, Backend, backend_of
 from portanet.checks import Named, integer
 from portanet.random import Key
+from portanet.registry import place
 
 Batch = tuple[Array, ...]
 
@@ -88,7 +89,7 @@ class DataLoader(metaclass=Named):
         moved: dict[Backend, Array] = {}
         for backend in self._backends:
             if backend not in moved:
-                moved[backend] = backend.asarray(indices)
+                moved[backend] = indices if place(indices) is backend else backend.asarray(indices)
         return tuple(
             backend.xp.take(array, moved[backend], axis=0)
             for backend, array in zip(self._backends, self.arrays, strict=True)
