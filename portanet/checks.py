@@ -148,3 +148,15 @@ def sign_of(monitor: str, mode: str = "auto") -> float:
             raise ValueError(f"say with mode='min' or 'max' which {monitor!r} is the better")
         mode = "max" if "acc" in monitor else "min"
     return 1.0 if mode == "max" else -1.0
+
+
+def checked_betas(betas: tuple[float, float]) -> tuple[float, float]:
+    """Return the two decay rates, each in [0, 1), or raise TypeError or ValueError."""
+    try:
+        first, second = betas
+    except (TypeError, ValueError):
+        raise TypeError(f"betas must be a pair of numbers, got {betas!r}") from None
+    for beta in (first, second):
+        if number("betas", beta) >= 1.0:
+            raise ValueError(f"betas must be in [0, 1), got {beta!r}")
+    return float(first), float(second)

@@ -127,7 +127,7 @@ def _layer(
 ) -> tuple[dict[str, Array], dict[str, Array], Value]:
     """Return the arrays to vary, their gradients, and F at an array moved along a direction."""
     differentiable = x.dtype in backend.floats
-    layer = deepcopy(layer).to(backend, dtype=dtype_name(x) if differentiable else None)
+    layer = deepcopy(layer).to(backend, dtype=dtype_name(x) if differentiable else None).unfreeze()
 
     def run(x: Array) -> tuple[Array, Any]:
         return layer.vjp(x, Context(training, rng=key.child("mask")))

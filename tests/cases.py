@@ -140,7 +140,7 @@ class Branched(nn.Layer):
         """Return channels of two branches that share a convolution."""
         a = self.drop(self.tanh(self.conv(x)))
         b = self.conv(self.drop(a)) * self.gate(x) + x
-        return self.norm(nn.concat(a, b))
+        return self.norm(nn.concat([a, b]))
 
 
 def small_cnn() -> nn.Sequential:

@@ -58,7 +58,7 @@ class Twice(nn.Layer):
         self.drop = nn.Dropout(0.5)
 
     def compute(self, x: nn.Node) -> nn.Node:
-        return nn.concat(self.drop(x), self.drop(x))
+        return nn.concat([self.drop(x), self.drop(x)])
 
 
 def test_a_dropout_called_twice_draws_twice(library: Any) -> None:
@@ -100,7 +100,7 @@ def test_concat_is_numpys(library: Any, axis: int) -> None:
             self.tanh, self.relu = nn.Tanh(), nn.ReLU()
 
         def compute(self, x: nn.Node) -> nn.Node:
-            return nn.concat(self.tanh(x), x, self.relu(x), axis=axis)
+            return nn.concat([self.tanh(x), x, self.relu(x)], axis=axis)
 
     host = numbers("x", (2, 3, 4))
     y, pullback = Join().vjp(library.array(host), Context(True))
@@ -203,6 +203,60 @@ def composite(compute: Any, **layers: nn.Layer) -> nn.Layer:
     return Composite()
 
 
+def test_differences_and_scaled_nodes(library: Any) -> None:
+    model = fill(
+        composite(lambda me, x: me.f(x) - 0.5 * me.g(x) * 3, f=nn.Linear(4, 3), g=nn.Linear(4, 3))
+    )
+    report = pn.check_gradients(model, library.array(numbers("x", (2, 4))))
+    assert report.error < 1e-6
+
+
+class Keeps(nn.Layer):
+    """Hands a node of its own to whoever looks for it."""
+
+    def __init__(self) -> None:
+        self.a = nn.Linear(4, 4)
+
+    def compute(self, x: nn.Node) -> nn.Node:
+        self.kept = self.a(x)
+        return self.kept
+
+
+def test_a_node_of_another_compute_is_refused(library: Any) -> None:
+    model = composite(lambda me, x: me.inner(x) + me.inner.kept, inner=Keeps())
+    with pytest.raises(ValueError, match="a node of another compute"):
+        model(library.array(numbers("x", (2, 4))))
+
+
+def test_a_pullback_that_lacks_a_gradient_is_named(library: Any) -> None:
+    class Lacking(nn.Linear):
+        def vjp(self, x: Any, ctx: Context) -> Any:
+            y, pullback = super().vjp(x, ctx)
+            return y, lambda dy: (pullback(dy)[0], {})
+
+    x = library.array(numbers("x", (2, 4)))
+    y, pullback = nn.Sequential(Lacking(4, 4)).vjp(x, Context(True))
+    with pytest.raises(ValueError, match=r"no gradient for \['0.bias', '0.weight'\]"):
+        pullback(y)
+
+
+def test_frozen_is_set_as_freeze_does() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model.frozen = True
+    assert model[1].frozen
+    model[1].frozen = False
+    assert [layer.frozen for layer in model] == [True, False]
+    for word in ("trainable", "requires_grad"):
+        with pytest.raises(TypeError, match="freeze\\(\\) and unfreeze"):
+            setattr(model, word, False)
+
+
+def test_gradients_of_a_frozen_layer_can_be_checked() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2).freeze())
+    assert pn.check_gradients(model, numbers("x", (3, 4))).error < 1e-6
+    assert model[2].frozen
+
+
 STRANGER = nn.Tanh()
 WRONG = {
     "a stranger": (lambda me, x: STRANGER(x), ValueError, "Tanh that is no part of it"),
@@ -212,10 +266,11 @@ WRONG = {
     "shapes": (lambda me, x: me.f(x) + x, ValueError, r"\(2, 3\) \+ \(2, 4\)"),
     "product": (lambda me, x: x * me.f(x), ValueError, r"\(2, 4\) \* \(2, 3\)"),
     "a number": (lambda me, x: x + 1, TypeError, "both must be nodes"),
+    "several": (lambda me, x: nn.concat(x, 1), TypeError, "concat takes a list"),
     "array methods": (lambda me, x: x.reshape(3, 4), AttributeError, "has no 'reshape'"),
-    "concat": (lambda me, x: nn.concat(x, me.f(x), axis=0), ValueError, "along axis 0"),
-    "axis": (lambda me, x: nn.concat(x, x, axis=2), ValueError, "along axis 2"),
-    "concat arrays": (lambda me, x: nn.concat(x, x.value), TypeError, "joins the nodes"),
+    "concat": (lambda me, x: nn.concat([x, me.f(x)], axis=0), ValueError, "along axis 0"),
+    "axis": (lambda me, x: nn.concat([x, x], axis=2), ValueError, "along axis 2"),
+    "concat arrays": (lambda me, x: nn.concat([x, x.value]), TypeError, "joins the nodes"),
 }
 
 

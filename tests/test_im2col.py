@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import portanet as pn
 from portanet import im2col as generic
 from portanet.im2col import Window
+from portanet.nn import border
 from portanet.selection import make_backend
 
 # kernel_size, stride, padding, dilation, and the image's height and width
@@ -188,7 +189,7 @@ BORDERS = [((1, 1), (1, 1)), ((0, 2), (3, 1)), ((2, 0), (0, 4)), ((0, 0), (0, 0)
 def test_extend_copies_pixels_to_the_border(place: Any, mode: str, padding: Any) -> None:
     host = whole_numbers((2, 3, 5, 4))
     x = place.array(host)
-    image = generic.extend(place.backend.xp, x, padding, mode)
+    image = border.extend(place.backend.xp, x, padding, mode)
     expected = np.pad(host, ((0, 0), *padding, (0, 0)), mode=PADDING_MODES[mode])
     place.check(image, expected.shape)
     np.testing.assert_array_equal(place.host(image), expected)
@@ -199,24 +200,24 @@ def test_extend_copies_pixels_to_the_border(place: Any, mode: str, padding: Any)
 @pytest.mark.parametrize("padding", BORDERS, ids=str)
 def test_fold_is_the_transpose_of_extend(library: Any, mode: str, padding: Any) -> None:
     xp, x = library.backend.xp, whole_numbers((2, 3, 5, 4))
-    image = library.host(generic.extend(xp, library.array(x), padding, mode))
+    image = library.host(border.extend(xp, library.array(x), padding, mode))
     d = whole_numbers(image.shape, seed=1)
-    folded = generic.fold(library.array(d), padding, mode)
+    folded = border.fold(library.array(d), padding, mode)
     library.check(folded, x.shape)
     assert np.sum(image * d) == np.sum(x * library.host(folded))
 
 
 def test_a_border_of_one_pixel_can_only_be_replicated() -> None:
     x, padding = whole_numbers((1, 1, 1, 1)), ((2, 1), (0, 3))
-    assert np.all(generic.extend(np, x, padding, "replicate") == x)
+    assert np.all(border.extend(np, x, padding, "replicate") == x)
     for mode, most in (("reflect", 0), ("circular", 1)):
         words = f"padding_mode='{mode}' of 1 pixels allows padding of {most}, got 2"
         with pytest.raises(ValueError, match=words):
-            generic.extend(np, x, padding, mode)
+            border.extend(np, x, padding, mode)
         x2 = whole_numbers((1, most + 1, 4, 1))  # just enough
         width = ((most, most), (0, 0))
         expected = np.pad(x2, ((0, 0), *width, (0, 0)), mode=PADDING_MODES[mode])
-        np.testing.assert_array_equal(generic.extend(np, x2, width, mode), expected)
+        np.testing.assert_array_equal(border.extend(np, x2, width, mode), expected)
 
 
 def test_batch_last_and_batch_first_are_views() -> None:

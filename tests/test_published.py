@@ -64,7 +64,7 @@ def test_sgd_momentum_step(place: Any) -> None:
     layer.params["weight"] = w
     optimizer = optim.SGD(layer, lr=lr, momentum=0.9)
     buffer = {"momentum_buffer.weight": place.array(-v / lr)}
-    state = {"steps": 1, "before": {"weight": 0}, "arrays": buffer}
+    state = {"steps": 1, "taken": {"weight": 1}, "arrays": buffer}
     optimizer.load_state_dict(optimizer.state_dict() | state)
     optimizer.step({"weight": place.array(g)})
     new = optimizer.state_dict()["arrays"]["momentum_buffer.weight"]

@@ -22,14 +22,12 @@ def fetch_files(folder: Path, checksums: Mapping[str, str], mirrors: Sequence[st
         mirrors: addresses of folders that hold them, ending in ``/``; what one cannot give is
             asked of the next.
     """
-    left = dict(checksums)
     reasons = []
     with _downloading(folder) as retrieve:
         for mirror in mirrors:
             try:
-                for name, checksum in list(left.items()):
+                for name, checksum in checksums.items():
                     retrieve(mirror + name, checksum, name, folder)
-                    del left[name]
                 return
             except (OSError, ValueError) as error:  # what requests raises is an OSError
                 reasons.append(f"\n{mirror}: {error}")
@@ -95,7 +93,8 @@ def _downloading(folder: Path) -> Iterator[Retrieve]:
     new = [place for place in (folder, folder.parent) if not os.path.exists(place)]
 
     def retrieve(url: str, checksum: str, name: str, to: Path) -> str:
-        # pooch writes to a temporary file and renames it once its checksum is right.
+        # pooch writes to a temporary file and renames it once its checksum is right. What another
+        # mirror gave is not asked for again.
         return str(pooch.retrieve(url, checksum, name, to, downloader=fetch))
 
     logger.setLevel("WARNING")

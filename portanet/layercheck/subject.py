@@ -35,7 +35,7 @@ class Subject:
             other = self.xp.flip(self.x)
             self.inputs = (self.x, other if self.of_integers else 0.9 * other)
             try:
-                self.layer = deepcopy(layer).to(self.host, dtype="float64")
+                self.layer = deepcopy(layer).to(self.host, dtype="float64").unfreeze()
                 self._fill()
                 self._check_form()
                 self.repeats = [training for training in MODES if self._repeats(training)]

@@ -125,7 +125,7 @@ class Parallel(Layer):
         """Run every branch on x and join their outputs."""
         first, *others = (branch(x) for branch in self.children.values())
         if self.merge == "concat":
-            return concat(first, *others)
+            return concat([first, *others])
         for other in others:
             first = first + other
         return first  # type: ignore[no-any-return]

@@ -6,7 +6,8 @@ from typing import Any
 
 from portanet.backend import Array
 from portanet.checks import integer
-from portanet.im2col import BORDERS, Padding, Window, batch_first, batch_last, extend, fold
+from portanet.im2col import Padding, Window, batch_first, batch_last
+from portanet.nn.border import BORDERS, extend, fold
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.initialization import FanInUniform
 from portanet.nn.window import OnSequences, Size, WindowLayer

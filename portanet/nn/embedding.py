@@ -48,7 +48,7 @@ class Embedding(Layer):
         self.add_parameter("weight", (num_embeddings, embedding_dim), init)
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps x."""
+        """Return y and the pullback, which keeps x as int64."""
         weight, padding = self.own_params["weight"], self.padding_idx
         backend = backend_of(x, weight)
         xp, table = backend.xp, weight.shape

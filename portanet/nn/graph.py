@@ -5,7 +5,7 @@ instead of an array: calling a layer with a node runs that layer and notes its p
 composite's own pullback goes through the notes backwards.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from weakref import WeakKeyDictionary
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class Node:
     """An array on its way through a composite.
 
-    ``layer(node)`` runs a layer of the composite, ``a + b`` and ``a * b`` join two nodes of equal
-    shape element by element, `concat` joins several along an axis. `value` is the array.
+    ``layer(node)`` runs a layer of the composite; ``a + b``, ``a - b`` and ``a * b`` join two nodes
+    of equal shape element by element, ``0.1 * a`` scales one, `concat` joins several along an axis.
+    `value` is the array.
     """
 
     __slots__ = ("_graph", "_needs_grad", "_number", "value")
@@ -40,9 +41,19 @@ class Node:
         a, b = _pair("+", self, other)
         return self._graph.join(a + b, lambda dy: (dy, dy), self, other)
 
-    def __mul__(self, other: "Node") -> "Node":
+    def __sub__(self, other: "Node") -> "Node":
+        a, b = _pair("-", self, other)
+        return self._graph.join(a - b, lambda dy: (dy, -dy), self, other)
+
+    def __mul__(self, other: "Node | float") -> "Node":
+        if isinstance(other, (int, float)):
+            factor = float(other)
+            return self._graph.join(self.value * factor, lambda dy: (dy * factor,), self)
         a, b = _pair("*", self, other)
         return self._graph.join(a * b, lambda dy: (dy * b, dy * a), self, other)
+
+    __rmul__ = __mul__
+    __array_ufunc__ = None  # NumPy's functions refuse a node by name
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(
@@ -51,12 +62,15 @@ class Node:
         )
 
 
-def concat(*nodes: Node, axis: int = 1) -> Node:
+def concat(nodes: Sequence[Node], axis: int = 1) -> Node:
     """Join nodes along an axis, by default the channels; the other axes must be equally long."""
+    if not isinstance(nodes, (list, tuple)) or not nodes:
+        raise TypeError(f"concat takes a list of nodes, as concat([a, b]), got {nodes!r}")
     for node in nodes:
         if not isinstance(node, Node):
             raise TypeError(f"concat joins the nodes of compute, got {type(node).__name__}")
-    graph, shapes = nodes[0]._graph, [node.shape for node in nodes]
+    graph: Graph = nodes[0]._graph
+    shapes = [node.shape for node in nodes]
     ndim = len(shapes[0])
     others = {shape[:axis] + shape[axis:][1:] for shape in shapes if -ndim <= axis < ndim}
     if len(others) != 1:
@@ -104,7 +118,8 @@ def calls_of(composite: ParameterTree) -> dict[ParameterTree, Call]:
     A frozen layer's are left out.
     """
     found = _known.get(composite)
-    if found is None or found[0] != ParameterTree.changes:
+    changes = ParameterTree.changes  # before the walk, during which another thread may add to it
+    if found is None or found[0] != changes:
         names = {owner: n for n, owner in composite.owners().items()}
         calls = {}
         for name, layer in composite.named_layers():
@@ -112,7 +127,7 @@ def calls_of(composite: ParameterTree) -> dict[ParameterTree, Call]:
             gradients = {key: names[owner] for key, owner in trained.items()}
             calls[layer] = Call(name, gradients, bool(gradients))
         del calls[composite]
-        found = _known[composite] = ParameterTree.changes, calls
+        found = _known[composite] = changes, calls
     return found[1]
 
 
@@ -163,6 +178,8 @@ class Graph:
 
     def join(self, y: Array, back: Callable[[Array], Any], *nodes: Node) -> Node:
         """Note that y was made of nodes; ``back(dy)`` gives a gradient for each."""
+        if any(source._graph is not self for source in nodes):
+            self.fail("a node of another compute, or of another pass: return it from there instead")
         node = self.node(y, any(source._needs_grad for source in nodes))
         if node._needs_grad:
             sources = tuple(source._number for source in nodes)
@@ -192,6 +209,9 @@ def run(composite: "Layer", x: Array, ctx: Context) -> tuple[Array, Pullback]:
             else:
                 dx, grads = back(d)
                 parts = (dx,)
+                if not names.keys() <= grads.keys():
+                    lacking = sorted(names[key] for key in names.keys() - grads.keys())
+                    raise ValueError(f"a pullback returned no gradient for {lacking}")
                 for key, name in names.items():
                     sums[name] = sums[name] + grads[key] if name in sums else grads[key]
             for source, part in zip(sources, parts, strict=True):

@@ -46,9 +46,10 @@ class Layer(Weights):
         """Return what the layers that this one is made of make of x.
 
         Called with a node, a layer runs and returns a node; nodes are joined by ``a + b``,
-        ``a * b`` and `concat`. The pullback follows from the layers'.
+        ``a * b`` and `concat`, see `Node`. The pullback follows from the layers'.
         """
-        raise NotImplementedError(f"{self.label} defines neither vjp nor compute")
+        hint = "" if type(self).forward is Layer.forward else " (call its forward compute)"
+        raise NotImplementedError(f"{self.label} defines neither vjp nor compute{hint}")
 
     def accept(self, x: Array, *arrays: Array) -> Backend:
         """Return the backend of the input and the layer's own arrays.

@@ -165,8 +165,12 @@ class Loss(metaclass=Named):
     def __repr__(self) -> str:
         options = signature(type(self)).parameters.values()
         given = [(o.name, getattr(self, o.name, o.default), o.default) for o in options]
-        told = ", ".join(f"{name}={value!r}" for name, value, usual in given if value != usual)
+        told = ", ".join(f"{name}={v!r}" for name, v, usual in given if not _same(v, usual))
         return f"{type(self).__name__}({told})"
+
+
+def _same(value: Any, usual: Any) -> bool:
+    return value is usual or (isinstance(value, int | float | str) and value == usual)
 
 
 def by_sample(xp: Any, values: Array, ndim: int) -> Array:

@@ -24,7 +24,7 @@ class ParameterTree(metaclass=Named):
     # Whether an output depends on the other samples of its batch, as in batch normalisation; such a
     # network's batches are never cut into parts.
     couples_samples = False
-    frozen = False  # whether training leaves the layer's own parameters as they are
+    _frozen = False
     changes: ClassVar[int] = 0  # counts what was added, removed and frozen, in any tree
     _name: str  # dotted, within the network; "" for the network itself
     children: dict[str, Any]
@@ -77,6 +77,8 @@ class ParameterTree(metaclass=Named):
             self.add_child(name, value)
         elif name in vars(self).get("_parameters", ()) or name in vars(self).get("_buffers", ()):
             self.fail(f"{name!r} is an array of this layer: assign to params[{name!r}]", TypeError)
+        elif name in ("trainable", "requires_grad"):
+            self.fail(f"there is no {name}; freeze() and unfreeze() say what is trained", TypeError)
         elif _holds_layers(value) and name != "children":
             self.fail(
                 f"{name!r}: layers in a {type(value).__name__} would not be trained; "
@@ -145,14 +147,23 @@ class ParameterTree(metaclass=Named):
         owners = self.owners().items()
         return {n: o._own_grads[key] for n, (o, key) in owners if key in o._own_grads}
 
+    @property
+    def frozen(self) -> bool:
+        """Whether training leaves the layer's own parameters as they are."""
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self.freeze(frozen)
+
     def freeze(self, frozen: bool = True) -> Self:
         """Leave all parameters within as they are in training; returns the layer.
 
         Optimizers pass them over, and where nothing before a frozen layer is trained, either, its
-        pullback is not run. Buffers, such as running statistics, still follow the data.
+        pullback is not run. Buffers, such as running statistics, still follow the data in training.
         """
         for _, layer in self.named_layers():
-            layer.frozen = frozen
+            layer._frozen = frozen
         ParameterTree.changes += 1
         return self
 

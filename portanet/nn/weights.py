@@ -86,13 +86,13 @@ class Weights(ParameterTree):
         """Copy parameters and buffers into place, from arrays of any library.
 
         Raises ValueError that lists the missing, the unexpected and the misshapen names; nothing
-        is written then.
+        is written then. Of different values for a shared array, the last name's stay.
         """
         slots = self._state()
         wrong = [f"missing {n!r}" for n in slots if n not in state]
         wrong += [f"unexpected {n!r}" for n in state if n not in slots]
         new = {}
-        for n in slots.keys() & state.keys():
+        for n in (n for n in slots if n in state):
             arrays, key = slots[n]
             try:
                 new[n] = arrays.fitting(key, state[n])

@@ -7,9 +7,9 @@ from math import sqrt
 from typing import ClassVar, Unpack
 
 from portanet.backend import Array, backend_of
-from portanet.checks import number
+from portanet.checks import checked_betas, number
 from portanet.nn.tree import ParameterTree
-from portanet.optim.optimizer import Common, Hyper, Optimizer, checked_betas
+from portanet.optim.optimizer import Common, Hyper, Optimizer
 
 
 class Adam(Optimizer):

@@ -9,6 +9,7 @@ from math import cos, pi
 from typing import Any, Literal, Self
 
 from portanet.checks import integer, number
+from portanet.optim.optimizer import Optimizer
 from portanet.optim.schedule import Clock, RateSchedule, Schedule
 
 
@@ -152,6 +153,14 @@ class OneCycleLR(Schedule):
                 f"but the run goes on to step {first + steps}"
             )
         return self
+
+    def apply(self, optimizer: Optimizer, count: int) -> None:
+        """Set the hyperparameters; a group's rate is to the others as its own `lr` to theirs."""
+        super().apply(optimizer, count)
+        base = optimizer.initial["lr"]
+        for group in optimizer.groups.values():
+            if group.initial["lr"] != base:
+                group.hyper["lr"] *= group.initial["lr"] / base if base else 0.0
 
     def __call__(self, count: int, initial: Any) -> dict[str, Any]:
         """Return the rate, and the momentum where the optimizer has one, after `count` steps."""

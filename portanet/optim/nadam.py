@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from math import sqrt
-from typing import Unpack
+from typing import Any, Unpack
 
 from portanet.backend import Array, backend_of
-from portanet.checks import number
+from portanet.checks import checked_betas, number
 from portanet.nn.tree import ParameterTree
 from portanet.optim.adam import update_means
-from portanet.optim.optimizer import Common, Hyper, Optimizer, checked_betas
+from portanet.optim.optimizer import Common, Hyper, Optimizer
 
 
 class NAdam(Optimizer):
@@ -21,7 +21,7 @@ class NAdam(Optimizer):
     n = (1 − μₜ) / (1 − μ₁⋯μₜ) · g + μₜ₊₁ / (1 − μ₁⋯μₜ₊₁) · m
     p ← p − lr · n / (√(v / (1 − β₂ᵗ)) + eps)
 
-    Definitions and defaults are PyTorch's. ``hyper["mu_product"]`` carries μ₁⋯μₜ from step to step,
+    Definitions and defaults are PyTorch's. Each parameter's μ₁⋯μₜ is carried from step to step,
     for a schedule may change β₁ on the way. Source: Dozat, "Incorporating Nesterov momentum into
     Adam", 2016.
     """
@@ -48,14 +48,33 @@ class NAdam(Optimizer):
             weight_decay=number("weight_decay", weight_decay),
             momentum_decay=number("momentum_decay", momentum_decay),
             decoupled_weight_decay=bool(decoupled_weight_decay),
-            mu_product=1.0,
         )
+        self._products: dict[str, float] = {}
 
     def step(self, grads: Mapping[str, Array]) -> None:
-        """Do one step, as other optimizers do, and multiply its μ to those before."""
+        """Do one step, as other optimizers do, and multiply each parameter's μ to those before."""
+        before = dict(self._taken)
         super().step(grads)
-        for group in self.groups.values():
-            group.hyper["mu_product"] *= mu(self.steps, group.hyper)
+        for name, step in self._taken.items():
+            if step > before.get(name, 0):
+                self._products[name] = self._product(name) * mu(step, self._group_of[name].hyper)
+
+    def _product(self, name: str) -> float:
+        return self._products.get(name, 1.0)
+
+    def _hyper_of(self, name: str) -> Hyper:
+        return super()._hyper_of(name) | {"mu_product": self._product(name)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what other optimizers do, and each parameter's product of momenta."""
+        return super().state_dict() | {"mu_product": dict(self._products)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict`, as other optimizers do."""
+        if state.get("mu_product", {}).keys() != state["taken"].keys():
+            raise ValueError("NAdam: the state is another optimizer's: ['mu_product']")
+        super().load_state_dict(state)
+        self._products = dict(state["mu_product"])
 
     @staticmethod
     def update(p: Array, g: Array, state: dict[str, Array], step: int, hyper: Hyper) -> None:

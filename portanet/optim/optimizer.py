@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
 from portanet.backend import Array, Backend, BackendMismatchError, backend_of, dtype_name
-from portanet.checks import Named, instance, integer, number
+from portanet.checks import Named, instance, integer
 from portanet.nn.tree import ParameterTree
 from portanet.optim.group import Group, closest, lies_in
 from portanet.optim.group import Hyper as Hyper
@@ -66,7 +66,7 @@ class Optimizer(metaclass=Named):
         self._group_of = {n: self.groups[closest(n, self.groups)] for n in self.owners}
         self.steps = 0
         self._state: dict[str, dict[str, Array]] = {}
-        self._before: dict[str, int] = {}  # the steps done before a parameter's first
+        self._taken: dict[str, int] = {}  # the steps of each parameter, which may be frozen a while
         self._bound: dict[str, Array] = {}  # the parameters that the state belongs to
 
     def _initial_of(
@@ -78,6 +78,8 @@ class Optimizer(metaclass=Named):
                 f"{type(self).__name__}: the group {name!r} names no layer or parameter; there are "
                 f"{', '.join(self.owners)}"
             )
+        if idle := sorted(options.keys() & Common.__annotations__):
+            raise ValueError(f"{type(self).__name__}: {idle} go with the optimizer, not a group")
         known = inspect.signature(type(self)).parameters
         given = {key: value for key, value in self.initial.items() if key in known}
         return type(self)(model, **given | dict(options)).initial
@@ -119,14 +121,16 @@ class Optimizer(metaclass=Named):
         backends = self._check(params, grads)
         for transform in self.transforms:
             grads = transform(grads, params, self.steps)
+            self._check(params, grads)
         self.steps += 1
         for name, p in params.items():
-            hyper = self._group_of[name].hyper
+            hyper = self._hyper_of(name)
             if not self.decay_bias and p.ndim < 2:
                 hyper = hyper | {"weight_decay": 0.0}
             formula = backends[name].fused(self.update)
             state = self._state_of(name, p, hyper)
-            formula(p, grads[name], state, self.steps - self._before[name], hyper)
+            self._taken[name] += 1
+            formula(p, grads[name], state, self._taken[name], hyper)
 
     def _check(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> dict[str, Backend]:
         """Return each parameter's backend, or raise an error where a gradient does not fit."""
@@ -134,7 +138,7 @@ class Optimizer(metaclass=Named):
             missing, unknown = sorted(params.keys() - grads), sorted(grads.keys() - params)
             raise ValueError(
                 f"{type(self).__name__}: the gradients do not fit the model: "
-                f"missing {missing}, unknown {unknown}"
+                f"missing {missing}, unknown {unknown}; freeze() a layer that is not used"
             )
         backends = {}
         for name, p in params.items():
@@ -159,12 +163,16 @@ class Optimizer(metaclass=Named):
         state = self._state.get(name)
         if state is None:
             state = self._state[name] = {}
-            self._before[name] = self.steps - 1
+            self._taken[name] = 0
             self._bound[name] = p
         for slot in self.slots:
             if slot not in state and self._is_kept(slot, hyper):
                 state[slot] = backend_of(p).xp.zeros_like(p)
         return state
+
+    def _hyper_of(self, name: str) -> Hyper:
+        """Return the hyperparameters of a parameter's next step."""
+        return self._group_of[name].hyper
 
     def _is_kept(self, slot: str, hyper: Mapping[str, Any]) -> bool:
         """Say whether the formula uses a slot; a schedule may turn a momentum on."""
@@ -173,8 +181,8 @@ class Optimizer(metaclass=Named):
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps, the hyperparameters and copies of the state's arrays.
 
-        The arrays stand under ``"<slot>.<parameter>"``, such as ``"exp_avg.fc1.weight"``; `before`
-        has the steps that were done before a parameter's first.
+        The arrays stand under ``"<slot>.<parameter>"``, such as ``"exp_avg.fc1.weight"``; `taken`
+        has the steps of each parameter, which are fewer where it was frozen.
         """
         arrays = {
             f"{slot}.{name}": backend_of(array).xp.asarray(array, copy=True)
@@ -183,8 +191,11 @@ class Optimizer(metaclass=Named):
         }
         return {
             "steps": self.steps,
-            "before": dict(self._before),
-            "groups": {name: dict(group.hyper) for name, group in self.groups.items()},
+            "taken": dict(self._taken),
+            "groups": {
+                name: {"initial": dict(group.initial), "hyper": dict(group.hyper)}
+                for name, group in self.groups.items()
+            },
             "transforms": [transform.state_dict() for transform in self.transforms],
             "arrays": arrays,
         }
@@ -196,17 +207,17 @@ class Optimizer(metaclass=Named):
         """
         steps = integer("steps", state["steps"], least=0)
         new: dict[str, dict[str, Array]] = {}
-        arrays, before = dict(state["arrays"]), dict(state["before"])
-        wrong = [*(self.groups.keys() ^ state["groups"].keys()), *(before.keys() - self.owners)]
+        arrays, taken = dict(state["arrays"]), dict(state["taken"])
+        wrong = [*(self.groups.keys() ^ state["groups"].keys()), *(taken.keys() - self.owners)]
         for name in self.groups.keys() & state["groups"].keys():
-            wrong += self.groups[name].hyper.keys() ^ state["groups"][name].keys()
+            wrong += self.groups[name].hyper.keys() ^ state["groups"][name]["hyper"].keys()
         kept = [transform.state_dict().keys() for transform in self.transforms]
         if kept != [values.keys() for values in state["transforms"]]:
             wrong += ["transforms"]
-        for name in before if not wrong else ():
+        for name in taken if not wrong else ():
             layer, key = self.owners[name]
             p, new[name] = layer.own_params[key], {}
-            hyper = state["groups"][closest(name, self.groups)]
+            hyper = state["groups"][closest(name, self.groups)]["hyper"]
             for slot in self.slots:
                 array = arrays.pop(f"{slot}.{name}", None)
                 if array is None and not self._is_kept(slot, hyper):
@@ -224,24 +235,13 @@ class Optimizer(metaclass=Named):
                 f"{type(self).__name__}: the state is another optimizer's: {sorted(wrong)}"
             )
         self._bound = {n: self.owners[n][0].own_params[self.owners[n][1]] for n in new}
-        self._state, self._before, self.steps = new, before, steps
+        self._state, self._taken, self.steps = new, taken, steps
         for name, group in self.groups.items():
-            group.hyper = dict(state["groups"][name])
+            group.initial = dict(state["groups"][name]["initial"])
+            group.hyper = dict(state["groups"][name]["hyper"])
         for transform, values in zip(self.transforms, state["transforms"], strict=True):
             transform.load_state_dict(values)
 
     def __repr__(self) -> str:
         hyper = ", ".join(f"{k}={v}" for k, v in self.hyper.items())
         return f"{type(self).__name__}({hyper})"
-
-
-def checked_betas(betas: tuple[float, float]) -> tuple[float, float]:
-    """Return the two decay rates, each in [0, 1), or raise TypeError or ValueError."""
-    try:
-        first, second = betas
-    except (TypeError, ValueError):
-        raise TypeError(f"betas must be a pair of numbers, got {betas!r}") from None
-    for beta in (first, second):
-        if number("betas", beta) >= 1.0:
-            raise ValueError(f"betas must be in [0, 1), got {beta!r}")
-    return float(first), float(second)

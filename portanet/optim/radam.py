@@ -4,10 +4,10 @@ from math import sqrt
 from typing import Unpack
 
 from portanet.backend import Array, backend_of
-from portanet.checks import number
+from portanet.checks import checked_betas, number
 from portanet.nn.tree import ParameterTree
 from portanet.optim.adam import update_means
-from portanet.optim.optimizer import Common, Hyper, Optimizer, checked_betas
+from portanet.optim.optimizer import Common, Hyper, Optimizer
 
 
 class RAdam(Optimizer):

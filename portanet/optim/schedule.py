@@ -35,13 +35,19 @@ class Schedule(metaclass=Named):
     def apply(self, optimizer: Optimizer, count: int) -> None:
         """Set the optimizer's hyperparameters for its next step."""
         for group in optimizer.groups.values():
-            group.hyper.update(self(count, group.initial))
+            new = self(count, group.initial)
+            if not new.keys() <= group.hyper.keys():
+                raise ValueError(
+                    f"{type(self).__name__} sets {sorted(new.keys() - group.hyper.keys())}, but "
+                    f"{type(optimizer).__name__} has {', '.join(group.hyper)}"
+                )
+            group.hyper.update(new)
 
     def check(self, quantities: Collection[str]) -> None:
         """Raise ValueError where a run that records these quantities lacks one that it needs."""
 
     def observe(self, logs: Mapping[str, float]) -> None:
-        """Learn what an epoch and its validation recorded; called after each whole epoch."""
+        """Learn what an epoch, or the part of it that a run ended with, recorded."""
 
     def state_dict(self) -> dict[str, float]:
         """Return the state as plain numbers by name: none, where it is a pure function."""

@@ -101,7 +101,10 @@ class Source:
             x, y = self._bring(x), self._bring(y)
             weight = None if weight is None else self._bring_weight(weight)
         if self._class_weight is not None:
-            by_class = self._backend.xp.take(self._weights(x, y), y, axis=0)
+            xp, weights = self._backend.xp, self._weights(x, y)
+            # Ignored labels need not be indices; the loss gives them no weight.
+            within = xp.minimum(xp.maximum(y, 0), weights.shape[0] - 1)
+            by_class = xp.take(weights, within, axis=0)
             weight = by_class if weight is None else weight * by_class
         return Batch(x, y, weight)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from math import inf
+from math import nan
 from typing import Any
 
 from portanet.backend import Array, Backend
@@ -71,7 +71,7 @@ class Sums:
         if self._reduction == "mean":
             means["loss"] = sum(row["loss"] * row["normalizer"] for row in rows) / normalizer
         for name in [name for name in sums if not name.endswith(COUNT)]:
-            means[name] = sums[name] / (sums[name + COUNT] or inf)
+            means[name] = sums[name] / sums[name + COUNT] if sums[name + COUNT] else nan
         return means
 
     def _read(self, values: list[Any]) -> list[float]:

@@ -24,7 +24,8 @@ def scipy():
 
 
 def variables(images=X, labels=Y):
-    return matrix("X", images), matrix("y", labels)
+    # The published labels are of MATLAB's class double (6), stored as bytes.
+    return matrix("X", images), matrix("y", labels, mat_class=6)
 
 
 def files(**options):
@@ -120,7 +121,7 @@ DAMAGES = [
     (mat(matrix("X", X), matrix("y", Y, mat_class=CHAR)), "y: expected .*, got a char"),
     (mat(sparse("X"), matrix("y", Y)), "X: expected .* numbers, got a sparse"),
     (mat(matrix("X", X), matrix("y", Y, flags=8)), "y: expected real numbers, got complex"),
-    (b"", "SciPy can read: .*truncated"),
+    (b"", "SciPy can read"),
     (b"text", "SciPy can read"),
     (GOOD[:100], "SciPy can read"),
     (GOOD[:-300], "SciPy can read"),

@@ -1,9 +1,11 @@
 """Groups of parameters with their own hyperparameters, and weight decay without biases."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
+from cases import OPTIMIZERS, numbers
 
 from portanet import nn, optim
 
@@ -81,21 +83,81 @@ def test_a_loaded_state_has_the_groups_rates(place: Any, make: Any) -> None:
         make(network).load_state_dict(optimizer.state_dict())
 
 
-def test_a_parameter_unfrozen_late_begins_at_its_first_step(place: Any) -> None:
-    """As in PyTorch, whose Adam counts steps by parameter."""
-    late, fresh = model(), model()
-    late["head"].freeze()
-    optimizer = optim.Adam(late, lr=0.1)
-    for _ in range(5):
-        step(optimizer, late, place)
-    late["head"].unfreeze()
-    expected = step(optim.Adam(fresh, lr=0.1), fresh, place)
-    assert step(optimizer, late, place)["head.weight"] == expected["head.weight"]
+MAKES = sorted({case.make for case in OPTIMIZERS}, key=lambda make: make.__name__)
+
+
+@pytest.mark.parametrize("make", MAKES, ids=lambda make: make.__name__)
+def test_a_frozen_while_takes_no_steps(place: Any, make: Any) -> None:
+    """A parameter's steps are its own, as in PyTorch, before and after it was frozen."""
+    rested, steady = model().initialize(1), model().initialize(1)
+    optimizer, other = make(rested, lr=0.01), make(steady, lr=0.01)
+
+    def train(optimizer: optim.Optimizer, network: nn.Layer, steps: Iterable[int]) -> None:
+        for k in steps:
+            g = {n: place.array(numbers(f"{n} {k}", p.shape)) for n, p in network.params.items()}
+            optimizer.step(g)
+
+    train(optimizer, rested, range(3))
+    rested["head"].freeze()
+    train(optimizer, rested, range(100, 120))
+    rested["head"].unfreeze()
     state = optimizer.state_dict()
-    assert state["before"]["head.weight"] == 5
-    twin = optim.Adam(late, lr=0.1)
+    assert state["taken"]["head.weight"] == 3
+    assert state["taken"]["norm.weight"] == 23
+    resumed = model()
+    resumed.load_state_dict(rested.state_dict())
+    twin = make(resumed, lr=0.01)
     twin.load_state_dict(state)
-    assert step(twin, late, place) == step(optimizer, late, place)
+    train(optimizer, rested, range(3, 6))
+    train(twin, resumed, range(3, 6))
+    train(other, steady, range(6))
+    for name in ("head.weight", "head.bias"):
+        expected = place.host(steady.params[name])
+        np.testing.assert_allclose(place.host(rested.params[name]), expected, rtol=place.rtol)
+        np.testing.assert_allclose(place.host(resumed.params[name]), expected, rtol=place.rtol)
+
+
+def test_a_cycle_keeps_the_ratio_of_the_groups_rates(place: Any) -> None:
+    optimizer = optim.SGD(model(), lr=0.1, momentum=0.9, groups={"body": {"lr": 0.001}})
+    cycle = optim.OneCycleLR(0.5, 20)
+    for count in range(20):
+        cycle.apply(optimizer, count)
+        rate = cycle(count, optimizer.initial)["lr"]
+        assert optimizer.hyper["lr"] == rate
+        assert abs(optimizer.groups["body"].hyper["lr"] - rate / 100) < 1e-15
+
+
+def test_a_loaded_state_has_the_rates_that_schedules_start_from(place: Any) -> None:
+    network = model()
+    optimizer = optim.SGD(network, lr=0.5)
+    step(optimizer, network, place)
+    other = optim.SGD(network)
+    other.load_state_dict(optimizer.state_dict())
+    optim.StepLR(1, 0.1).apply(other, 1)
+    assert other.hyper["lr"] == 0.05
+
+
+def test_a_schedule_that_sets_an_unknown_word() -> None:
+    class Wrong(optim.Schedule):
+        def __call__(self, count: int, initial: Any) -> dict[str, Any]:
+            return {"learning_rate": 0.0}
+
+    with pytest.raises(ValueError, match=r"Wrong sets \['learning_rate'\], but SGD has lr"):
+        Wrong().apply(optim.SGD(model()), 0)
+
+
+def test_a_transform_that_loses_a_gradient_changes_nothing(place: Any) -> None:
+    class Loses(optim.Transform):
+        def __call__(self, grads: Any, params: Any, step: int) -> Any:
+            return {n: g for n, g in grads.items() if n != "head.bias"}
+
+    network = model()
+    optimizer = optim.SGD(network, lr=0.1, transforms=[Loses()])
+    before = place.host(network.params["body.fc1.weight"])
+    with pytest.raises(ValueError, match=r"missing \['head.bias'\]"):
+        optimizer.step({n: place.array(np.ones(p.shape)) for n, p in network.params.items()})
+    assert optimizer.steps == 0
+    assert (place.host(network.params["body.fc1.weight"]) == before).all()
 
 
 @pytest.mark.parametrize(
@@ -103,6 +165,7 @@ def test_a_parameter_unfrozen_late_begins_at_its_first_step(place: Any) -> None:
     [
         ({"groups": {"bod": {}}}, ValueError, "'bod' names no layer or parameter; there are body"),
         ({"groups": {"": {}}}, ValueError, "'' names no layer"),
+        ({"groups": {"head": {"decay_bias": False}}}, ValueError, "'decay_bias'. go with the opt"),
         ({"groups": {"body": {"rate": 1}}}, TypeError, "SGD has no option 'rate'"),
         ({"groups": {"body": {"learning_rate": 1}}}, TypeError, "did you mean 'lr'"),
         ({"groups": {"body": {"lr": -1}}}, ValueError, "lr must be in"),
@@ -120,6 +183,6 @@ def test_a_missing_state_is_refused(place: Any) -> None:
     optimizer = optim.Adam(network)
     step(optimizer, network, place)
     state = optimizer.state_dict()
-    state["before"]["body.fc9.weight"] = 0
+    state["taken"]["body.fc9.weight"] = 0
     with pytest.raises(ValueError, match=r"another optimizer's: \['body\.fc9\.weight'\]"):
         optim.Adam(network).load_state_dict(state)
