@@ -80,8 +80,9 @@ class Residual(Layer):
         self.shortcut = None if shortcut is None else instance("shortcut", shortcut, Layer)
 
     def check(self, x: Array) -> None:
-        """Raise ValueError where a value in x is impossible for the body, which sees x."""
-        self.body.check(x)
+        """Raise ValueError where a value in x is impossible for a side; both see x."""
+        for side in self.children.values():
+            side.check(x)
 
     def compute(self, x: Node) -> Node:
         """Run both sides and add them."""

@@ -27,9 +27,11 @@ class Embedding(Layer):
     distribution with standard deviation 1.
 
     Raises TypeError where x holds no integers. Whether they are indices of the table is looked at
-    where waiting for the device does no harm: in a call of the model, in `forward`, and once for
-    the data of a Trainer, where an index outside 0 … V − 1 raises ValueError. `vjp` does not look:
-    NumPy takes negative ones from the end, CuPy wraps around, others raise what they raise.
+    where waiting for the device does no harm, and where x is what the model is given (the layer is
+    the model, the first of a `Sequential`, within a `Residual` or a branch of a `Parallel`): in a
+    call, in `forward`, and once for the data of a Trainer, an index outside 0 … V − 1 raises
+    ValueError. `vjp` does not look: NumPy takes negative ones from the end, CuPy wraps around,
+    others raise what they raise.
     """
 
     def __init__(

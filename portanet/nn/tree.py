@@ -160,7 +160,8 @@ class ParameterTree(metaclass=Named):
         """Leave all parameters within as they are in training; returns the layer.
 
         Optimizers pass them over, and where nothing before a frozen layer is trained, either, its
-        pullback is not run. Buffers, such as running statistics, still follow the data in training.
+        pullback is not run; behind trained layers its gradients are computed and left out. Buffers,
+        such as running statistics, still follow the data in training.
         """
         for _, layer in self.named_layers():
             layer._frozen = frozen

@@ -79,8 +79,9 @@ def by_name(metrics: str | Sequence[str | Metric], loss: Loss | None = None) -> 
 def named(metric: str | Metric) -> tuple[str, Metric]:
     """Return a metric with the name that it is reported under.
 
-    A metric of one's own is a function ``metric(scores, target) -> (N,)``, reported as its mean
-    over the samples under its ``__name__``.
+    A metric of one's own is a function ``metric(scores, target)``, reported as its mean under its
+    ``__name__``. It returns a number for each sample (N,), or for each position of its scores (N,
+    d₁, …), or a pair of that and an array of booleans that says which of them count.
     """
     if callable(metric):
         return getattr(metric, "__name__", type(metric).__name__), metric

@@ -35,7 +35,7 @@ class Trainer(metaclass=Named):
         optimizer: changes the model's parameters; made for the same model.
         schedule: sets the optimizer's rate before each step.
         metrics: what is reported beside the loss: ``"accuracy"``, or functions
-            ``metric(scores, target) -> (N,)``; by default what suits the loss.
+            ``metric(scores, target) -> (N,)`` or (N, d₁, …); by default what suits the loss.
         callbacks: called around epochs and steps, in this order.
         seed: of the order of samples and of dropout's masks; None takes fresh entropy.
         monitor: by which quantity of the validation the best epoch is chosen.

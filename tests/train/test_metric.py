@@ -54,3 +54,23 @@ def test_nothing_that_counts() -> None:
     run = trainer(nn.Sequential(nn.Linear(4, 3)), nn.CrossEntropyLoss())
     with pytest.raises(ValueError, match="all samples weigh 0, or are ignored"):
         run.evaluate((numbers("x", (4, 4)), np.full(4, -100)))
+
+
+def test_class_weights_with_ignored_labels(library: Any) -> None:
+    x, labels = numbers("x", (6, 4)), np.array([0, 1, 2, 0, 1, 2])
+    target = np.where(np.arange(6) == 3, -100, labels)
+    kept = np.arange(6) != 3
+    losses = []
+    for data in ((x, target), (x[kept], labels[kept])):
+        model = nn.Sequential(nn.Linear(4, 3))
+        run = trainer(model, nn.CrossEntropyLoss())
+        history = run.fit(data, class_weight={0: 2.0, 2: 0.5}, batch_size=6, progress=False)
+        losses.append(history["loss"][0])
+    assert losses[0] == pytest.approx(losses[1])
+
+
+def test_accuracy_of_nothing_is_no_number() -> None:
+    run = trainer(nn.Sequential(nn.Linear(4, 3)), nn.CrossEntropyLoss(reduction="sum"))
+    found = run.evaluate((numbers("x", (4, 4)), np.full(4, -100)))
+    assert found["loss"] == 0.0
+    assert np.isnan(found["accuracy"])
