@@ -824,3 +824,11 @@ def test_layers_may_be_abstract_classes() -> None:
         pass
 
     assert issubclass(Abstract, nn.Layer)
+
+
+def test_moved_arrays_can_be_written(library: Any) -> None:
+    """Before NumPy 2.2, what comes from another library is a read-only view of its memory."""
+    model = nn.Linear(3, 2).initialize(0)
+    moved = model.to("numpy")
+    moved.params["weight"] = np.ones((2, 3))
+    assert (moved.params["weight"] == 1.0).all()

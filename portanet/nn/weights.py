@@ -71,7 +71,10 @@ class Weights(ParameterTree):
                 for n, array in arrays.items():
                     here = backend_of(array)
                     floating = dtype is not None and array.dtype in here.floats
-                    new = (there or here).asarray(array, dtype if floating else dtype_name(array))
+                    target = there or here
+                    new = target.asarray(array, dtype if floating else dtype_name(array))
+                    if new is not array:  # it may be a read-only view of another library's memory
+                        new = target.xp.asarray(new, copy=True)
                     arrays.replace({n: new})
         return self
 
