@@ -22,13 +22,16 @@ def machine() -> str:
     return f"{platform.machine()}, {cores}, Python {platform.python_version()}"
 
 
-def options(module: str, what: str | None, things: Iterable[str], seconds: float) -> Any:
-    """Return a parser with the options that all commands take."""
+def options(
+    module: str, what: str | None, things: Iterable[str], seconds: float | None = None
+) -> Any:
+    """Return a parser with the options that all commands take; not all go by `seconds`."""
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=what)
     option = parser.add_argument
     option("--only", help="with commas: " + ", ".join(things))
-    length = f"length of one timing (default: {seconds:g})"
-    option("--seconds", type=float, default=seconds, help=length)
+    if seconds is not None:
+        length = f"length of one timing (default: {seconds:g})"
+        option("--seconds", type=float, default=seconds, help=length)
     option("--quick", action="store_true", help="as little as possible: to see that it runs")
     option("--json", metavar="FILE", type=writable, help="write all figures")
     return parser

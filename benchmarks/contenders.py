@@ -38,20 +38,22 @@ def portanet(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, St
     return training.step, training.model
 
 
-def torch(workload: Workload, x: Any, y: Any, threads: int) -> tuple[Step, Step]:
+def torch(
+    workload: Workload, x: Any, y: Any, threads: int, device: str = "cpu"
+) -> tuple[Step, Step]:
     """PyTorch eager, with its fused optimizer."""
     import torch as t
     from torch import nn
 
     t.set_num_threads(threads)
-    model = sequential(nn, workload)
+    model = sequential(nn, workload).to(device)
     loss, lr = nn.CrossEntropyLoss(), RATES[workload.optimizer]
     if workload.optimizer == "adam":
         optimizer: Any = t.optim.Adam(model.parameters(), lr=lr, fused=True)
     else:
         momentum = 0.9 * (workload.optimizer == "momentum")
         optimizer = t.optim.SGD(model.parameters(), lr=lr, momentum=momentum, fused=True)
-    images, labels = t.from_numpy(x), t.from_numpy(y)
+    images, labels = t.from_numpy(x).to(device), t.from_numpy(y).to(device)
 
     def step(indices: Any) -> Any:
         chosen = t.from_numpy(indices)

@@ -22,9 +22,11 @@ class Training(NamedTuple):
     team: Team
 
     @classmethod
-    def of(cls, workload: Workload, x: Any, y: Any, threads: int) -> Self:
-        """Build the network on the NumPy backend."""
-        backend = pn.set_backend("numpy", threads=threads)
+    def of(
+        cls, workload: Workload, x: Any, y: Any, threads: int, backend: pn.Backend | None = None
+    ) -> Self:
+        """Build the network on a backend, by default NumPy with so many threads."""
+        backend = backend or pn.set_backend("numpy", threads=threads)
         backend.prepare_training()
         model, lr = sequential(nn, workload), RATES[workload.optimizer]
         optimizer: Any = optim.Adam(model, lr=lr)

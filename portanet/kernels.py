@@ -9,8 +9,9 @@ from math import prod
 from typing import Any
 
 from portanet import im2col as _generic
-from portanet import special
+from portanet import pooling, special
 from portanet.im2col import Window
+from portanet.pooling import Pooled as Pooled
 
 Array = Any  # an array of any backend; the standard has no common base class
 Image = tuple[int, int, int, int]  # (N, C, H, W)
@@ -59,6 +60,17 @@ class Kernels:
         rows = columns.shape[0] // prod(groups)
         return self.xp.reshape(columns, (*groups, rows, columns.shape[1])) if groups else columns
 
+    def max_pool(self, x: Array, window: Window) -> Pooled:
+        """Return each window's largest element (N, C, OH, OW), and the pullback from it to x.
+
+        Of equal elements the gradient goes to the first in row-major order. Padding is −∞.
+        """
+        return pooling.max_pool(self.xp, x, window)
+
+    def sum_pool(self, x: Array, window: Window) -> Pooled:
+        """Return each window's sum (N, C, OH, OW), and the pullback from it to x."""
+        return pooling.sum_pool(self.xp, x, window)
+
     def index_add(self, x: Array, indices: Array, values: Array) -> Array:
         """Add ``values[i]`` to ``x[indices[i]]`` in place, for every i, and return `x`.
 
@@ -74,10 +86,35 @@ class Kernels:
         x[...] += xp.reshape(xp.astype(hits, x.dtype) @ flat, x.shape)
         return x
 
+    def cross_entropy(
+        self, scores: Array, t: Array, each: bool
+    ) -> tuple[Array, Callable[[], Array]]:
+        """Return −Σ t log softmax(scores) over classes, axis 1, and what returns its gradient.
+
+        `scores` and `t`, what each term weighs, are (N, K, …). The sum is over all, or with `each`
+        it is an array (N, …). The gradient is softmax(scores) Σₖ tₖ − t.
+        """
+        xp = self.xp
+        z = scores - xp.max(scores, axis=1, keepdims=True)
+        e = xp.exp(z)
+        sums = xp.sum(e, axis=1, keepdims=True)
+        # A score of −∞ has probability 0; where t is 0, too, it must not make 0 · ∞.
+        losses = xp.where(t != 0, xp.log(sums) - z, 0.0) * t
+
+        def gradient() -> Array:
+            return e * (xp.sum(t, axis=1, keepdims=True) / sums) - t
+
+        return xp.sum(losses, axis=1 if each else None), gradient
+
     def erf(self, x: Array) -> Array:
         """Return the error function of each element; see `portanet.special.erf`."""
         return special.erf(self.xp, x)
 
     def fused(self, formula: Callable[..., Any]) -> Callable[..., Any]:
-        """Return an element-wise `formula` as this library runs it fastest; here, as it is."""
+        """Return an element-wise `formula` as this library runs it fastest; here, as it is.
+
+        It takes arrays of one shape, by themselves or in dicts, and changes some in place or
+        returns a new one. Its other arguments (numbers, `xp`) may decide what it does, but neither
+        the arrays' values nor anything else: it may be written down once and run many times.
+        """
         return formula

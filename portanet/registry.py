@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from portanet.checks import instance
+
 if TYPE_CHECKING:
     from portanet.backend import Backend
 
@@ -21,7 +23,13 @@ _scanned = False
 
 
 def register_backend(backend: type["Backend"]) -> type["Backend"]:
-    """Make a backend known under its name without an entry point; may be used as a decorator."""
+    """Make a backend known under its name without an entry point; may be used as a decorator.
+
+    Raises TypeError where it is no subclass of `Backend` with a name.
+    """
+    if not (isinstance(backend, type) and hasattr(backend, "unavailable")):
+        raise TypeError(f"expected a subclass of portanet.Backend, got {backend!r}")
+    instance(f"the name of {backend.__name__}", getattr(backend, "name", None), str)
     classes[backend.name] = backend
     broken.pop(backend.name, None)
     _met.clear()  # it may hold a class of that name, which this one replaces
@@ -56,6 +64,9 @@ def place(array: Any) -> "Backend | None":
         return backends[device_key(array)]
     except KeyError:  # the first of its type, or on its device
         pass
+    # What a backend lets stand for an array, to see what is done to it, says itself where it lives.
+    if (own := getattr(array, "portanet_backend", None)) is not None:
+        return own  # type: ignore[no-any-return]
     for cls in list(known().values()):
         if cls.owns(array):
             device_key, backends = attrgetter(cls.device_key), _met.setdefault(cls.name, {})

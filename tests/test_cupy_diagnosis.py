@@ -1,6 +1,7 @@
 """Why CuPy cannot compute: every cause by its name. Only the driver's answers are made up here."""
 
 import importlib.metadata
+import os
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from portanet_cupy import CupyBackend, diagnosis
+from portanet_cupy import CupyBackend, diagnosis, precision
 
 import portanet as pn
 
@@ -247,3 +248,78 @@ def test_info_names_versions_and_devices(cupy: Any) -> None:
         "devices": "0: Fast GPU (8 GiB), 1: Fast GPU (16 GiB)",
         "CUDA": "runtime 13.2, driver for up to 13.0",
     }
+
+
+# --- memory and precision ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "expected"),
+    [
+        ("CUDARuntimeError", 2, True),
+        ("CUDADriverError", 2, True),
+        ("CUBLASError", 3, True),
+        ("CUDARuntimeError", 3, False),
+        ("CUBLASError", 2, False),
+        ("HTTPError", 2, False),
+    ],
+)
+def test_errors_of_no_memory_are_known_by_their_numbers(
+    name: str, status: int, expected: bool
+) -> None:
+    error = type(name, (CUDARuntimeError,), {})(status, "out of memory")
+    assert diagnosis.is_out_of_memory(error) is expected
+    assert not diagnosis.is_out_of_memory(RuntimeError("out of memory"))
+
+
+@pytest.fixture
+def _fresh_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_chosen", None)
+    monkeypatch.setenv("CUPY_TF32", "before")  # so that it is put back
+    monkeypatch.delenv("CUPY_TF32")
+
+
+@pytest.mark.usefixtures("_fresh_precision")
+@pytest.mark.parametrize(
+    ("given", "tf32", "after"),
+    [
+        (None, None, None),
+        (None, True, "1"),
+        (None, False, "0"),
+        ("1", None, "1"),
+        ("1", False, "0"),
+        ("0", True, "1"),
+    ],
+    ids=str,
+)
+def test_tf32_is_settled_once(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, tf32: bool | None, after: str | None
+) -> None:
+    if given is not None:
+        monkeypatch.setenv("CUPY_TF32", given)
+    precision.choose(tf32)
+    assert os.environ.get("CUPY_TF32") == after
+    settled = after == "1"
+    for again in (None, settled):  # the same once more is no change
+        precision.choose(again)
+    words = f"tf32={not settled} comes too late: .* began with tf32={settled}; .*CUPY_TF32="
+    with pytest.raises(pn.BackendError, match=words):
+        precision.choose(not settled)
+    assert os.environ.get("CUPY_TF32") == after
+
+
+@pytest.mark.usefixtures("_fresh_precision")
+@pytest.mark.parametrize("tf32", ["yes", 2])
+def test_tf32_is_true_or_false(tf32: Any) -> None:
+    with pytest.raises(ValueError, match=f"tf32 must be True or False, got {tf32!r}"):
+        precision.choose(tf32)
+
+
+@pytest.mark.usefixtures("_fresh_precision")
+def test_the_diagnosis_leaves_the_precision_open(cupy: Any) -> None:
+    dtypes = []
+    asarray = cupy.asarray
+    cupy.asarray = lambda x: dtypes.append(x.dtype) or asarray(x)
+    assert diagnosis.problem() is None
+    assert dtypes == [np.dtype("float64")]
+    assert precision._chosen is None

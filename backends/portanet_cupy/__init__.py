@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from functools import wraps
+from math import prod
 from typing import Any, TypeVar
 
-from portanet.backend import Backend
-from portanet_cupy import diagnosis
+from portanet.backend import Backend, Key, Memory, Shape
+from portanet.im2col import Window
+from portanet.kernels import Image, Pooled
+from portanet_cupy import diagnosis, drawing, fusion, losses, precision, windows
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -22,6 +25,10 @@ def _on_device(method: Method) -> Method:
 class CupyBackend(Backend):
     """CuPy arrays on one CUDA device: a number, a ``cupy.cuda.Device``, or None for the current.
 
+    ``set_backend("cupy", tf32=True)`` lets products of float32 matrices round their factors to
+    TF32, which keeps 10 of 23 bits and runs on tensor cores. It holds for the process, from the
+    first backend on; without it ``CUPY_TF32`` in the environment decides, else it is off.
+
     CuPy allocates and computes on the thread's *current* device and array-api-compat's creation
     functions pass over their `device`. So the methods here make their own device current while
     they run, and `make_current` does it for what layers compute in between.
@@ -31,6 +38,13 @@ class CupyBackend(Backend):
     package = "cupy"
     install = diagnosis.INSTALL
     device_key = "device.id"  # a cupy.cuda.Device compares, but has no hash
+    asynchronous = True
+
+    def __init__(
+        self, device: Any = None, dtype: str = "float32", tf32: bool | None = None
+    ) -> None:
+        super().__init__(device, dtype)
+        precision.choose(tf32)
 
     @classmethod
     def load(cls) -> Any:
@@ -79,6 +93,22 @@ class CupyBackend(Backend):
             cupy.get_default_memory_pool().free_all_blocks()
             cupy.get_default_pinned_memory_pool().free_all_blocks()
 
+    def memory(self) -> Memory:
+        """Return what arrays take of CuPy's memory pool, and the most that the pool took.
+
+        The pool keeps what arrays gave back, so the peak is at least what they took at once since
+        the last `release_memory`.
+        """
+        import cupy
+
+        with self.device:
+            pool = cupy.get_default_memory_pool()
+            return Memory(pool.used_bytes(), pool.total_bytes())
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Say whether an array, or one of CUDA's libraries, found no room on the device."""
+        return super().is_out_of_memory(error) or diagnosis.is_out_of_memory(error)
+
     @_on_device
     def index_add(self, x: Any, indices: Any, values: Any) -> Any:
         """Add rows in place, summing where an index repeats; see `Backend.index_add`.
@@ -89,13 +119,67 @@ class CupyBackend(Backend):
         return x
 
     @_on_device
+    def cross_entropy(self, scores: Any, t: Any, each: bool) -> tuple[Any, Callable[[], Any]]:
+        """Return −Σ t log softmax(scores) and its gradient, both made by one kernel."""
+        if losses.serves(scores, t):
+            return losses.cross_entropy(self.xp, scores, t, each)
+        value, gradient = super().cross_entropy(scores, t, each)
+        return value, self._here(gradient)
+
+    @_on_device
     def erf(self, x: Any) -> Any:
         """Return the error function of each element, as CUDA computes it."""
         from cupyx.scipy.special import erf
 
         return erf(x)
 
+    @_on_device
+    def im2col(self, x: Any, window: Window) -> Any:
+        """Lay the pixels under each window position in a column, by one kernel."""
+        if windows.serves(x.dtype, x.shape, window):
+            return windows.im2col(self.xp, x, window)
+        return super().im2col(x, window)
+
+    @_on_device
+    def col2im(self, columns: Any, shape: Image, window: Window) -> Any:
+        """Add columns back to their pixels, by one kernel in which each pixel gathers its own."""
+        if windows.serves(columns.dtype, shape, window):
+            return windows.col2im(self.xp, columns, shape, window)
+        return super().col2im(columns, shape, window)
+
+    @_on_device
+    def max_pool(self, x: Any, window: Window) -> Pooled:
+        """Return each window's largest element, by one kernel, and its pullback, by another."""
+        if not windows.serves(x.dtype, x.shape, window) or prod(window.kernel) > 256:
+            return super().max_pool(x, window)
+        y, back = windows.max_pool(self.xp, x, window)
+        return y, self._here(back)
+
+    @_on_device
+    def sum_pool(self, x: Any, window: Window) -> Pooled:
+        """Return each window's sum, by one kernel, and its pullback, by another."""
+        if not windows.serves(x.dtype, x.shape, window):
+            return super().sum_pool(x, window)
+        y, back = windows.sum_pool(self.xp, x, window)
+        return y, self._here(back)
+
+    @_on_device
+    def random(self, key: Key, shape: Shape, dtype: str, first: int = 0) -> Any:
+        """Return numbers uniform in [0, 1), those of the host, drawn here; see `Backend.random`."""
+        return drawing.uniform(self.xp, key, shape, dtype, first)
+
+    def fused(self, formula: Callable[..., Any]) -> Callable[..., Any]:
+        """Return an element-wise formula as one kernel, where it can be; see `fusion.fused`."""
+        return self._here(fusion.fused(self.xp, formula))
+
+    def _here(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that runs with this device as the current one."""
+
+        def run(*arguments: Any) -> Any:
+            with self.device:
+                return function(*arguments)
+
+        return run
+
     asarray = _on_device(Backend.asarray)
     from_numpy = _on_device(Backend.from_numpy)
-    im2col = _on_device(Backend.im2col)
-    col2im = _on_device(Backend.col2im)

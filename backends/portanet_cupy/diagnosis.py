@@ -20,6 +20,8 @@ INSTALL = (
 # Of cudaError_t; CuPy's exception carries the number as `status`.
 INSUFFICIENT_DRIVER = 35
 NO_DEVICE = 100
+# By which the runtime, the driver and cuBLAS say that no memory is left.
+NO_MEMORY = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}
 
 
 def problem() -> str | None:
@@ -94,9 +96,16 @@ def _toolkit_problem(cupy: Any) -> str | None:
 def _compute(cupy: Any) -> None:
     import numpy as np
 
-    # The product needs cuBLAS, the ufunc needs NVRTC; fetching the result, that both have run.
-    square = cupy.asarray(np.ones((2, 2), dtype="float32"))
+    # The product needs cuBLAS, the ufunc needs NVRTC; fetching the result, that both have run. In
+    # float64, for with its first product of float32 CuPy settles its precision; see `precision`.
+    square = cupy.asarray(np.ones((2, 2), dtype="float64"))
     cupy.asnumpy(cupy.sqrt(square @ square))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether one of CUDA's libraries found no memory."""
+    status = getattr(error, "status", None)
+    return status is not None and status == NO_MEMORY.get(type(error).__name__)
 
 
 def info() -> dict[str, str]:

@@ -62,9 +62,12 @@ def convolve(matrix: Any, x: Any, window: Window) -> Any:
 def convolve_weight_grad(dy: Any, x: Any, window: Window) -> Any:
     """Return ``dy @ columnsᵀ``; see `Kernels.convolve_weight_grad`."""
     view, groups = windows(x, window), dy.shape[:-2]
+    # `matmul` keeps other threads waiting where its result has less than 500 numbers, as a small
+    # layer's weights have; `dot` does not, but knows no groups.
+    product = np.matmul if groups else np.dot
     if view.nbytes <= BLOCK:
-        return dy @ columns_of(view, groups).swapaxes(-1, -2)
-    return sum(dy[..., at] @ columns.swapaxes(-1, -2) for at, columns in blocks(view, groups))
+        return product(dy, columns_of(view, groups).swapaxes(-1, -2))
+    return sum(product(dy[..., at], c.swapaxes(-1, -2)) for at, c in blocks(view, groups))
 
 
 def convolve_input_grad(matrix: Any, dy: Any, shape: tuple[int, ...], window: Window) -> Any:

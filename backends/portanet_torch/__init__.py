@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from portanet.backend import Backend
+from portanet.backend import Backend, Memory
 
 
 class TorchBackend(Backend):
@@ -11,6 +11,10 @@ class TorchBackend(Backend):
     name = "torch"
     package = "torch"
     install = "pip install torch"
+
+    def __init__(self, device: Any = None, dtype: str = "float32") -> None:
+        super().__init__(device, dtype)
+        self.asynchronous = self.device.type != "cpu"
 
     @classmethod
     def load(cls) -> Any:
@@ -58,6 +62,23 @@ class TorchBackend(Backend):
 
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+    def memory(self) -> Memory:
+        """Return what tensors take on the GPU, and the most they took; on a CPU, the process."""
+        import torch
+
+        if self.device.type != "cuda":
+            return super().memory()
+        used = torch.cuda.memory_allocated(self.device)
+        return Memory(used, torch.cuda.max_memory_allocated(self.device))
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Say whether a tensor found no room; of a CPU's torch says so in words alone."""
+        import torch
+
+        return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+            isinstance(error, RuntimeError) and "you tried to allocate" in str(error)
+        )
 
     def index_add(self, x: Any, indices: Any, values: Any) -> Any:
         """Add rows in place, summing where an index repeats; see `Backend.index_add`."""

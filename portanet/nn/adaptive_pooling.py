@@ -5,9 +5,9 @@ from functools import lru_cache
 from portanet.backend import Array
 from portanet.checks import pair
 from portanet.im2col import batch_first, batch_last
-from portanet.nn.along import mean_along
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.layer import Layer
+from portanet.pooling import mean_along
 
 
 class AdaptiveAvgPool2d(Layer):

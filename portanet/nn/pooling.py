@@ -3,11 +3,11 @@
 from typing import Any
 
 from portanet.backend import Array
-from portanet.checks import integer
-from portanet.im2col import Window, batch_first, batch_last, crop, pad
-from portanet.nn.along import max_along, sum_along
+from portanet.checks import flag, integer
+from portanet.im2col import Window, batch_first, pad
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.window import OnSequences, Size, WindowLayer
+from portanet.pooling import sum_along
 
 
 class Pool(WindowLayer):
@@ -24,10 +24,15 @@ class Pool(WindowLayer):
     ) -> None:
         stride = kernel_size if stride is None else stride
         self.window = self.make_window(kernel_size, stride, padding, dilation)
-        self.ceil_mode = ceil_mode
+        self.ceil_mode = flag("ceil_mode", ceil_mode)
         pads = zip(self.window.padding, self.window.kernel, strict=True)
         if any(2 * before > k for (before, _), k in pads):
             self.fail(f"padding must be at most half of kernel_size {kernel_size}, got {padding}")
+
+    def _widened(self, x: Array) -> Window:
+        """Return the window with the padding that `ceil_mode` adds for an image."""
+        size = self.output_size(x)
+        return self.window.widened(*x.shape[2:], size) if self.ceil_mode else self.window
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
@@ -39,23 +44,13 @@ class MaxPool(Pool):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps where in each window its largest element is."""
-        xp, window = self.accept(x).xp, self.window
-        size, (height, width) = self.output_size(x), x.shape[2:]
-        if self.ceil_mode:
-            window = window.widened(height, width, size)
-        image = pad(xp, batch_last(xp, x), window.padding, -float("inf"))
-        needs_input_grad = ctx.needs_input_grad
-        # The first of equal elements in row-major order: the first of its row, in the first row.
-        across, back_across = max_along(xp, image, window, 1, size[1])
-        highest, back_down = max_along(xp, across, window, 0, size[0])
+        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
+        y, back = backend.max_pool(x, self._widened(x))
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            if not needs_input_grad:
-                return None, {}
-            d_image = back_across(back_down(batch_last(xp, dy)))
-            return batch_first(xp, crop(d_image, window.padding, height, width)), {}
+            return (back(dy) if needs_input_grad else None), {}
 
-        return batch_first(xp, highest), pullback
+        return y, pullback
 
 
 class AvgPool(Pool):
@@ -72,30 +67,22 @@ class AvgPool(Pool):
         count_include_pad: bool = True,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode=ceil_mode)
-        self.count_include_pad = count_include_pad
+        self.count_include_pad = flag("count_include_pad", count_include_pad)
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps nothing of x."""
-        xp, window = self.accept(x).xp, self.window
-        size, (height, width) = self.output_size(x), x.shape[2:]
-        if self.ceil_mode:
-            window = window.widened(height, width, size)
-        image = pad(xp, batch_last(xp, x), window.padding)
-        needs_input_grad = ctx.needs_input_grad
-        share = self._share(xp, x, window, size)
-        total, back_across = sum_along(xp, image, window, 1, size[1])
-        total, back_down = sum_along(xp, total, window, 0, size[0])
+        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
+        window = self._widened(x)
+        total, back = backend.sum_pool(x, window)
+        share = self._share(backend.xp, x, window)
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            if not needs_input_grad:
-                return None, {}
-            d_image = back_across(back_down(batch_last(xp, dy) * share))
-            return batch_first(xp, crop(d_image, window.padding, height, width)), {}
+            return (back(dy * share) if needs_input_grad else None), {}
 
-        return batch_first(xp, total * share), pullback
+        return total * share, pullback
 
-    def _share(self, xp: Any, x: Array, window: Window, size: tuple[int, int]) -> Any:
-        """Return what a pixel counts for: a number, or (1, H', W', 1) where positions differ.
+    def _share(self, xp: Any, x: Array, window: Window) -> Any:
+        """Return what a pixel counts for: a number, or (1, 1, H', W') where positions differ.
 
         `window` has the padding that `ceil_mode` adds, which is never counted.
         """
@@ -110,9 +97,10 @@ class AvgPool(Pool):
         (_, bottom), (_, right) = self.window.padding
         (_, low), (_, far) = window.padding
         counted = pad(xp, counted, ((0, low - bottom), (0, far - right)))
-        count, _ = sum_along(xp, counted, window, 1, size[1])
-        count, _ = sum_along(xp, count, window, 0, size[0])
-        return 1.0 / count
+        height, width = self.output_size(x)
+        count, _ = sum_along(xp, counted, window, 1, width)
+        count, _ = sum_along(xp, count, window, 0, height)
+        return batch_first(xp, 1.0 / count)
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""

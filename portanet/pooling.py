@@ -1,21 +1,51 @@
-"""Reductions along one axis of images (C, H, W, N), each with its pullback.
+"""The generic versions, and oracles, of `Backend.max_pool` and `Backend.sum_pool`.
 
 What a window's largest element or its sum is can be taken along one axis after the other: fewer
-passes over the image, and shorter ones. `axis` is 0 for height and 1 for width.
+passes over the image, and shorter ones. The functions with an `axis`, 0 for height and 1 for width,
+take images (C, H, W, N); each reduction comes with its pullback.
 """
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from portanet.backend import Array
-from portanet.im2col import Window
+from portanet.im2col import Window, batch_first, batch_last, crop, pad
 
-Along = tuple[Array, Callable[[Array], Array]]  # what was taken, and its pullback
+Array = Any
+Pooled = tuple[Array, Callable[[Array], Array]]  # what was taken, and its pullback
 Part = tuple[slice, Array]  # places along the axis, and a gradient for them
 
 
-def max_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Along:
+def max_pool(xp: Any, x: Array, window: Window) -> Pooled:
+    """Return the largest element of each window of x (N, C, H, W), and the pullback.
+
+    Of equal ones the gradient goes to the first in row-major order.
+    """
+    image = pad(xp, batch_last(xp, x), window.padding, -float("inf"))
+    # The first of equal elements: the first of its row, in the first row.
+    return _both_axes(xp, max_along, image, x.shape[2:], window)
+
+
+def sum_pool(xp: Any, x: Array, window: Window) -> Pooled:
+    """Return the sum of each window of x (N, C, H, W), and the pullback."""
+    image = pad(xp, batch_last(xp, x), window.padding)
+    return _both_axes(xp, sum_along, image, x.shape[2:], window)
+
+
+def _both_axes(xp: Any, along: Any, image: Array, inner: tuple[int, ...], window: Window) -> Pooled:
+    height, width = inner
+    oh, ow = window.output_size(height, width)
+    taken, back_across = along(xp, image, window, 1, ow)
+    taken, back_down = along(xp, taken, window, 0, oh)
+
+    def back(dy: Array) -> Array:
+        d_image = back_across(back_down(batch_last(xp, dy)))
+        return batch_first(xp, crop(d_image, window.padding, height, width))
+
+    return batch_first(xp, taken), back
+
+
+def max_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Pooled:
     """Return the largest element of each of the window's `size` positions.
 
     Of equal ones the gradient goes to the first.
@@ -39,7 +69,7 @@ def max_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Along:
     return highest, back
 
 
-def sum_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Along:
+def sum_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Pooled:
     """Return the sum of each of the window's `size` positions."""
     reach, shape = window.reach(axis, size), x.shape
     total = at(x, axis, reach[0])
@@ -52,7 +82,7 @@ def sum_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Along:
     return total, back
 
 
-def mean_along(xp: Any, x: Array, bins: Sequence[slice], axis: int) -> Along:
+def mean_along(xp: Any, x: Array, bins: Sequence[slice], axis: int) -> Pooled:
     """Return the mean of each bin: of places side by side, which two bins may share."""
     if len(bins) == x.shape[axis + 1]:  # one place each
         return x, lambda dy: dy

@@ -1,0 +1,107 @@
+// The largest element and the sum of each window, with their pullbacks, in images with the batch
+// innermost in memory: (C, H, W, N).
+//
+// Constants and threads are those of windows.cu. In the pullbacks each pixel gathers what the
+// windows give it that it lies under: nothing is added by atomics.
+
+typedef long long wide;
+
+// `place` notes which element of its window is the largest, in row-major order; of equal ones the
+// first. Padding is -infinity, so it is passed over.
+extern "C" __global__ void max_pool(
+    const real* x, real* y, unsigned char* place, wide C, wide H, wide W, wide OH, wide OW, wide N)
+{
+    const unsigned q = blockIdx.x * blockDim.x + threadIdx.x;
+    if (q >= OW * N) return;
+    const unsigned j = q / (unsigned)N, sample = q % (unsigned)N;
+
+    for (wide c = blockIdx.z; c < C; c += gridDim.z)
+        for (wide i = blockIdx.y; i < OH; i += gridDim.y) {
+            real highest = -1 / (real)0;
+            int found = 0;
+            for (int u = 0; u < KH; ++u)
+                for (int v = 0; v < KW; ++v) {
+                    const wide row = i * SH + u * DH - TOP, col = (wide)j * SW + v * DW - LEFT;
+                    if (row < 0 || row >= H || col < 0 || col >= W) continue;
+                    const real value = x[((c * H + row) * W + col) * N + sample];
+                    if (value > highest || value != value)  // NaN, which stays
+                        highest = value, found = u * KW + v;
+                }
+            y[(c * OH + i) * OW * N + q] = highest;
+            place[(c * OH + i) * OW * N + q] = found;
+        }
+}
+
+extern "C" __global__ void max_pool_back(
+    const real* dy, const unsigned char* place, real* dx,
+    wide C, wide H, wide W, wide OH, wide OW, wide N)
+{
+    const unsigned q = blockIdx.x * blockDim.x + threadIdx.x;
+    if (q >= W * N) return;
+    const int col = q / (unsigned)N, sample = q % (unsigned)N;
+
+    for (wide c = blockIdx.z; c < C; c += gridDim.z)
+        for (int row = blockIdx.y; row < H; row += gridDim.y) {
+            real sum = 0;
+            for (int u = 0; u < KH; ++u)
+                for (int v = 0; v < KW; ++v) {
+                    const int down = row + TOP - u * DH, right = col + LEFT - v * DW;
+                    if (down < 0 || down % SH || right < 0 || right % SW) continue;
+                    const wide i = down / SH, j = right / SW;
+                    if (i >= OH || j >= OW) continue;
+                    const wide at = ((c * OH + i) * OW + j) * N + sample;
+                    if (place[at] == u * KW + v) sum += dy[at];
+                }
+            dx[(c * H + row) * W * N + q] = sum;
+        }
+}
+
+// Sums run along rows first, as in the generic version.
+extern "C" __global__ void sum_pool(
+    const real* x, real* y, wide C, wide H, wide W, wide OH, wide OW, wide N)
+{
+    const unsigned q = blockIdx.x * blockDim.x + threadIdx.x;
+    if (q >= OW * N) return;
+    const unsigned j = q / (unsigned)N, sample = q % (unsigned)N;
+
+    for (wide c = blockIdx.z; c < C; c += gridDim.z)
+        for (wide i = blockIdx.y; i < OH; i += gridDim.y) {
+            real sum = 0;
+            for (int u = 0; u < KH; ++u) {
+                const wide row = i * SH + u * DH - TOP;
+                real across = 0;
+                for (int v = 0; v < KW; ++v) {
+                    const wide col = (wide)j * SW + v * DW - LEFT;
+                    if (0 <= row && row < H && 0 <= col && col < W)
+                        across += x[((c * H + row) * W + col) * N + sample];
+                }
+                sum += across;
+            }
+            y[(c * OH + i) * OW * N + q] = sum;
+        }
+}
+
+extern "C" __global__ void sum_pool_back(
+    const real* dy, real* dx, wide C, wide H, wide W, wide OH, wide OW, wide N)
+{
+    const unsigned q = blockIdx.x * blockDim.x + threadIdx.x;
+    if (q >= W * N) return;
+    const int col = q / (unsigned)N, sample = q % (unsigned)N;
+
+    for (wide c = blockIdx.z; c < C; c += gridDim.z)
+        for (int row = blockIdx.y; row < H; row += gridDim.y) {
+            real sum = 0;
+            for (int v = 0; v < KW; ++v) {
+                const int right = col + LEFT - v * DW;
+                if (right < 0 || right % SW || right / SW >= OW) continue;
+                real along = 0;
+                for (int u = 0; u < KH; ++u) {
+                    const int down = row + TOP - u * DH;
+                    if (down < 0 || down % SH || down / SH >= OH) continue;
+                    along += dy[((c * OH + down / SH) * OW + right / SW) * N + sample];
+                }
+                sum += along;
+            }
+            dx[(c * H + row) * W * N + q] = sum;
+        }
+}
