@@ -3,14 +3,17 @@
 import gzip
 import io
 import struct
+import tarfile
 import zipfile
 import zlib
 
 import numpy as np
 
+from portanet.data.cifar10 import FILES
 from portanet.data.dataset import MNIST_SHA256
 
 COUNTS = {"train": 5, "t10k": 3}
+CIFAR10_RECORDS = 3
 
 
 def write(folder, contents):
@@ -35,6 +38,23 @@ def packed(data):
     return gzip.compress(data, mtime=0)
 
 
+# Archives
+
+
+def member(name, data=b"", kind=tarfile.REGTYPE, link=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = kind, link, len(data)
+    return info, data
+
+
+def archive(*members):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        for info, data in members:
+            tar.addfile(info, io.BytesIO(data))
+    return file.getvalue()
+
+
 # IDX
 
 
@@ -51,6 +71,27 @@ def tiny_mnist():
         n = COUNTS[name.partition("-")[0]]
         pixels = (np.arange(n)[:, None, None] + np.arange(784).reshape(28, 28)) % 256
         contents[name] = idx(pixels if "images" in name else np.arange(n))
+    return contents
+
+
+# CIFAR-10
+
+
+def cifar10_arrays(number):
+    """Return the pixels and labels of one file."""
+    pixels = np.random.default_rng(number).integers(0, 256, (CIFAR10_RECORDS, 3, 32, 32), np.uint8)
+    return pixels, (np.arange(CIFAR10_RECORDS) * 4 + number) % 10
+
+
+def tiny_cifar10():
+    """Return the six files: records of a label and the rows of the red, green and blue plane."""
+    contents = {}
+    for number, name in enumerate(FILES):
+        pixels, labels = cifar10_arrays(number)
+        contents[name] = b"".join(
+            bytes([label]) + image[0].tobytes() + image[1].tobytes() + image[2].tobytes()
+            for label, image in zip(labels, pixels, strict=True)
+        )
     return contents
 
 
@@ -107,3 +148,30 @@ def svhn(n=4):
     labels = np.arange(n)[:, None] % 10
     images = pixels.reshape(32, 32, 3, n).astype(np.uint8)
     return images, np.where(labels == 0, 10, labels).astype(np.uint8)
+
+
+# Pictures that can be told apart: a bright bar, at a height of its own for each class
+
+
+def bars(n):
+    """Return n dark images (n, 3, 32, 32), bytes, with a bar at the height of their label's."""
+    labels = np.arange(n) % 10
+    images = np.random.default_rng(n).integers(0, 60, (n, 3, 32, 32), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 3 * label + 1 : 3 * label + 3, 4:28] = 255
+    return images, labels
+
+
+def cifar10_of_bars(n):
+    """Return the six files of a CIFAR-10 with n images in each."""
+    images, labels = bars(6 * n)
+    records = [bytes([k]) + image.tobytes() for image, k in zip(images, labels, strict=True)]
+    names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+    return {name: b"".join(records[i * n : (i + 1) * n]) for i, name in enumerate(names)}
+
+
+def svhn_of_bars(n):
+    """Return a file of SVHN with n images."""
+    images, labels = bars(n)
+    labels = np.where(labels == 0, 10, labels).astype(np.uint8)[:, None]
+    return mat(matrix("X", images.transpose(2, 3, 1, 0)), matrix("y", labels, mat_class=6))

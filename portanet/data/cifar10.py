@@ -30,6 +30,9 @@ def load_cifar10(root: AnyPath | None = None, *, download: bool = True) -> tuple
         download: whether to download missing files there (an archive of 170 MB), which takes
             pooch: ``pip install "portanet[data]"``.
 
+    The archive must be the published one, by its checksum; files that lie there already are
+    checked for their length and labels, as in `load_mnist`.
+
     Shapes: images (N, 3, 32, 32), float32 in [0, 1], the channels red, green, blue; labels (N,),
     int64, 0 to 9. Raises DataNotFoundError as `load_mnist` does, and DataError for a file that is
     damaged or is there twice.

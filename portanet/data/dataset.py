@@ -51,7 +51,8 @@ def load_digits(*, size: int = 8) -> tuple[Split, Split]:
     """
     if size not in (8, 28):
         raise ValueError(f"load_digits: size must be 8 or 28, got {size!r}")
-    images, labels = read_npz(Path(__file__).with_name("digits.npz"), ("images", "labels"))
+    path = Path(__file__).with_name("digits.npz")
+    images, labels = read_npz(path, ("images", "labels")).values()
     if size == 28:
         enlarged = images.repeat(3, axis=1).repeat(3, axis=2)
         images = np.pad(enlarged, ((0, 0), (2, 2), (2, 2)))
@@ -72,6 +73,9 @@ def load_mnist(root: AnyPath | None = None, *, download: bool = True) -> tuple[S
             where it is missing.
         download: whether to download missing files there (11 MB), which takes pooch:
             ``pip install "portanet[data]"``.
+
+    What is downloaded must be the published file, by its checksum. What lies there already may be
+    another one of the same form, your own perhaps: its header, length and labels are checked.
 
     Shapes: images (N, 1, 28, 28), float32 in [0, 1] with 1 for ink; labels (N,), int64, 0 to 9.
     Raises DataNotFoundError where `root` is no folder, or where files are missing and cannot be
@@ -96,7 +100,7 @@ def load_fashion_mnist(
             ``fashion-mnist/``.
         download: as in `load_mnist` (31 MB).
 
-    Shapes and errors: as in `load_mnist`.
+    Shapes, checks and errors: as in `load_mnist`.
 
     Source: H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a novel image dataset for
     benchmarking machine learning algorithms", 2017.
@@ -114,9 +118,10 @@ def load_npz(path: AnyPath) -> Split:
 
     Returns images (N, C, H, W), float32, and labels (N,), int64. Raises DataNotFoundError for a
     missing file, and DataError for one that is damaged, lacks a key, or holds something else:
-    labels that are not integers, lengths that differ, no images, infinities or NaN.
+    labels that are not integers, lengths that differ, no images, infinities or NaN. A compressed
+    array of more than 128 MiB must not be more than 256 times the file, as only traps are.
     """
-    images, labels = read_npz(path, ("images", "labels"))
+    images, labels = read_npz(path, ("images", "labels")).values()
     if images.ndim not in (3, 4):
         shapes = "(N, H, W), (N, H, W, C) or (N, C, H, W)"
         raise DataError(f"{path}: images must have shape {shapes}, got {images.shape}")

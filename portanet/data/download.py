@@ -1,9 +1,15 @@
-"""Downloading data files by pooch, which keeps none whose checksum is not the published one."""
+"""Downloading data files by HTTPS and pooch, which keeps none without the published checksum.
+
+A file comes under its name when it is whole. So what lies there can be used, wherever a connection
+was cut or this process killed before.
+"""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+SCHEME = "https://"
 
 # Downloads a file from an address, by its SHA-256, under a name, to a folder; returns its path.
 Retrieve = Callable[[str, str, str, Path], str]
@@ -72,6 +78,8 @@ def _unpack(archive: str, names: Iterable[str], folder: Path, part: str) -> None
                 assert source is not None  # as for any regular file
                 with source, open(part, "wb") as target:
                     shutil.copyfileobj(source, target)
+                    target.flush()
+                    os.fsync(target.fileno())  # or a power failure may leave zeros under the name
                 os.replace(part, folder / wanted.pop(member.name))
     if wanted:
         raise ValueError(f"the archive has no {', '.join(wanted)}")
@@ -93,6 +101,8 @@ def _downloading(folder: Path) -> Iterator[Retrieve]:
     new = [place for place in (folder, folder.parent) if not os.path.exists(place)]
 
     def retrieve(url: str, checksum: str, name: str, to: Path) -> str:
+        if not url.startswith(SCHEME):
+            raise ValueError(f"{url} is not an address of HTTPS")
         # pooch writes to a temporary file and renames it once its checksum is right. What another
         # mirror gave is not asked for again.
         return str(pooch.retrieve(url, checksum, name, to, downloader=fetch))

@@ -50,8 +50,8 @@ def locate(
 ) -> dict[str, Path]:
     """Return where each named file lies in `folder`, after downloading those that are missing.
 
-    Files that are already there may be other versions than the published ones, so they are not
-    compared with those by checksums.
+    Files that are already there may be other versions than the published ones, or the user's own,
+    so they are not compared with those by checksums; their readers check what they hold.
 
     Args:
         folder: the folder of one data set, in that of all: `data_root`.

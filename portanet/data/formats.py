@@ -1,5 +1,6 @@
 """Reading arrays from IDX and ``.npz`` files without trusting what their headers claim."""
 
+import io
 import os
 import struct
 import warnings
@@ -14,6 +15,11 @@ from numpy.typing import NDArray
 from portanet.data.files import AnyPath, DataError, DataNotFoundError
 
 CHUNK = 1 << 20  # bytes
+HEADER = 1 << 16  # bytes, of which NumPy takes 10 000
+# Any file may expand to ROOM bytes, a large one to FOLD times its own. Images of few colours reach
+# 100 times; zeros, of which bombs are made, 1000 times.
+ROOM = 1 << 27
+FOLD = 256
 
 Read = Callable[[int], bytes]
 
@@ -57,23 +63,37 @@ def _idx_items(path: AnyPath, read: Read, item: tuple[int, ...]) -> NDArray[np.u
         raise DataError(f"{path}: expected items of shape {item}, got {shape[1:]}")
     if shape[0] == 0:
         raise DataError(f"{path}: holds no items")
-    return np.frombuffer(exactly(prod(shape), read, path), np.uint8).reshape(shape)
+    data = exactly(prod(shape), read, path, room(path))
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def read_npz(path: AnyPath, names: Sequence[str]) -> list[NDArray[Any]]:
+def read_npz(
+    path: AnyPath, names: Sequence[str] | None = None, most: int | None = None
+) -> dict[str, NDArray[Any]]:
     """Return named arrays of real numbers from an ``.npz`` file; pickles are never loaded.
 
+    Args:
+        path: of the file.
+        names: of the arrays, in the order of the result; by default all.
+        most: bytes that an array may have; by default what `room` says.
+
     Raises DataNotFoundError for a missing file, and DataError for one that is not a zip file, is
-    damaged, lacks a name, or holds anything but numbers under it.
+    damaged, lacks a name, has it twice, or holds anything but numbers under it, or too many.
     """
     import zipfile
 
     path = os.fspath(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            arrays = []
-            for name in names:
+            members: dict[str, zipfile.ZipInfo] = {}
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                if name in members:
+                    raise DataError(f"{path}: holds {name!r} twice")
+                members[name] = info
+            most = room(path) if most is None else most
+            arrays = {}
+            for name in members if names is None else names:
                 if name not in members:
                     keys = ", ".join(sorted(members)) or "nothing"
                     raise DataError(f"{path}: has no {name!r}; it holds {keys}")
@@ -81,7 +101,7 @@ def read_npz(path: AnyPath, names: Sequence[str]) -> list[NDArray[Any]]:
                 if members[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise DataError(f"{path}: {name}: neither stored nor deflated")
                 with archive.open(members[name]) as file:
-                    arrays.append(_npy_array(f"{path}: {name}", file))
+                    arrays[name] = _npy_array(f"{path}: {name}", file, most)
             return arrays
     except FileNotFoundError:
         raise DataNotFoundError(f"{path}: no such file") from None
@@ -91,26 +111,45 @@ def read_npz(path: AnyPath, names: Sequence[str]) -> list[NDArray[Any]]:
         raise DataError(f"{path}: not a zip file of arrays, or damaged: {error!r}") from error
 
 
-def _npy_array(where: str, file: IO[bytes]) -> NDArray[Any]:
-    version = np.lib.format.read_magic(file)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of headers that Python 2 wrote
-        if version == (1, 0):
-            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
-        else:
-            shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(file)
+def _npy_array(where: str, file: IO[bytes], most: int) -> NDArray[Any]:
+    start = io.BytesIO(up_to(HEADER, file.read))  # NumPy would read whatever length is claimed
+    shape, fortran_order, dtype = _npy_header(where, start)
     if dtype.kind not in "biuf":
         raise DataError(f"{where}: expected an array of real numbers, got dtype {dtype}")
     if min(shape, default=1) < 1:
         raise DataError(f"{where}: is empty, of shape {shape}")
-    data = exactly(prod(shape) * dtype.itemsize, file.read, where)
+    data = exactly(
+        prod(shape) * dtype.itemsize, lambda n: start.read(n) or file.read(n), where, most
+    )
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
 
 
-def exactly(size: int, read: Read, where: AnyPath) -> bytearray:
-    """Return the rest of a file, which must be of that size."""
+def _npy_header(where: str, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise DataError(f"{where}: has version {version} of NumPy's format, which is unknown")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+        try:
+            if version == (1, 0):
+                return np.lib.format.read_array_header_1_0(file)
+            # 3.0 differs in the names of fields, which are refused.
+            return np.lib.format.read_array_header_2_0(file)
+        except (ValueError, MemoryError) as error:  # the latter of Python's parser, for deep nests
+            raise DataError(f"{where}: has a header that is not NumPy's") from error
+
+
+def room(path: AnyPath) -> int:
+    """Return how many bytes a file may expand to."""
+    return max(ROOM, FOLD * os.path.getsize(path))
+
+
+def exactly(size: int, read: Read, where: AnyPath, most: int) -> bytearray:
+    """Return the rest of a file, which must be of that size, and must not be more than `most`."""
     # Asking for one byte more makes gzip and zip reach the end, where they compare checksums.
-    data = up_to(size + 1, read)
+    data = up_to(min(size, most) + 1, read)
+    if len(data) > most:
+        raise DataError(f"{where}: expands to more than {most} bytes, too many for so small a file")
     if len(data) < size:
         raise DataError(f"{where}: truncated: expected {size} bytes of values, got {len(data)}")
     if len(data) > size:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from portanet.backend import Array, Backend, backend_of
-from portanet.checks import Named, integer
+from portanet.checks import Named, flag, integer
 from portanet.random import Key
 from portanet.registry import place
 
@@ -43,11 +43,14 @@ class DataLoader(metaclass=Named):
         replacement: bool = False,
         transform: Callable[[Array, Key, int], Array] | None = None,
     ) -> None:
+        if isinstance(data, list):
+            raise TypeError("data must be an array or a tuple of arrays, got a list")
         self.arrays: Batch = data if isinstance(data, tuple) else (data,)
         self._backends = tuple(backend_of(array) for array in self.arrays)
         self.samples = common_length(self.arrays)
         self.batch_size = integer("batch_size", batch_size)
-        self.shuffle, self.drop_last, self.replacement = shuffle, drop_last, replacement
+        self.shuffle, self.drop_last = flag("shuffle", shuffle), flag("drop_last", drop_last)
+        self.replacement = flag("replacement", replacement)
         if transform is not None and not callable(transform):
             raise TypeError(f"transform must be a function, such as a Compose, got {transform!r}")
         self.transform = transform
@@ -67,8 +70,14 @@ class DataLoader(metaclass=Named):
         epoch, self._epoch = self._epoch, self._epoch + 1
         return self.batches(epoch)
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch, counted from 0: always the same ones."""
+    def layout(self) -> dict[str, Any]:
+        """Return what decides which samples the batches hold, as plain numbers by name."""
+        names = ("samples", "batch_size", "shuffle", "drop_last", "replacement")
+        return {name: getattr(self, name) for name in names} | {"seed": self.key.seed}
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, counted from 0, from its `first` on: always the same."""
+        epoch, first = integer("epoch", epoch, least=0), integer("first", first, least=0)
         order = None
         if self.replacement:
             shape = (len(self) * self.batch_size,)
@@ -76,7 +85,8 @@ class DataLoader(metaclass=Named):
         elif self.shuffle:
             order = self.key.child(epoch).permutation(self.samples)
         end = self.samples if order is None else len(order)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
+        ends = len(self) * self.batch_size
+        for start in range(first * self.batch_size, ends, self.batch_size):
             stop = min(start + self.batch_size, end)
             if order is None:
                 batch = tuple(array[start:stop, ...] for array in self.arrays)
@@ -85,7 +95,13 @@ class DataLoader(metaclass=Named):
             yield self.transformed(batch, epoch, start)
 
     def gather(self, indices: Any) -> Batch:
-        """Return the samples at these indices, integers (n,) in main memory."""
+        """Return the samples at these indices, integers (n,) in main memory, below `samples`.
+
+        Whether they are is left to the library, for the sake of a device that is not waited for:
+        NumPy raises IndexError, but takes negative ones from the end.
+        """
+        if getattr(indices, "ndim", None) != 1:
+            raise TypeError(f"indices must be integers (n,), got {indices!r}")
         moved: dict[Backend, Array] = {}
         for backend in self._backends:
             if backend not in moved:

@@ -13,11 +13,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from portanet.data.files import AnyPath, DataError, DataNotFoundError
-from portanet.data.formats import read_npz
+from portanet.data.formats import read_npz, room
 
 CHILD = Path(__file__).with_name("matlab_child.py")
 SECONDS = 300
-MEMORY = 2 << 30  # bytes; SVHN takes 0.4
+MEMORY = 1 << 30  # bytes; SVHN takes less than half
 
 
 def require_scipy() -> None:
@@ -32,8 +32,8 @@ def read_mat(path: AnyPath, names: Sequence[str]) -> list[NDArray[Any]]:
     """Return named arrays of real numbers from a MATLAB file, version 4 to 7.2.
 
     Raises DataNotFoundError for a missing file, and DataError for one that is damaged, lacks a
-    name, holds anything but numbers under it, or cannot be read within SECONDS and MEMORY (where
-    the system can limit it: Linux can).
+    name, holds anything but numbers under it, expands as no sound file does (see `room`), or cannot
+    be read within SECONDS and MEMORY (where the system can limit it: Linux can).
     """
     import subprocess
     from tempfile import TemporaryDirectory
@@ -43,7 +43,8 @@ def read_mat(path: AnyPath, names: Sequence[str]) -> list[NDArray[Any]]:
         raise DataNotFoundError(f"{path}: no such file")
     # The same modules as here, whatever the environment says: -I ignores what it says.
     modules = os.pathsep.join(filter(None, sys.path))
-    python = [sys.executable, "-I", "-W", "ignore", str(CHILD), str(MEMORY), modules]
+    limits = str(MEMORY), str(int(SECONDS) + 1)
+    python = [sys.executable, "-I", "-W", "ignore", str(CHILD), *limits, modules]
     # Each thread of BLAS, which SciPy loads, would take some of the memory.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with TemporaryDirectory(prefix="portanet-") as scratch:
@@ -68,6 +69,6 @@ def read_mat(path: AnyPath, names: Sequence[str]) -> list[NDArray[Any]]:
                 f"{path}: damaged: SciPy crashed on it, with exit status {child.returncode}"
             )
         try:
-            return read_npz(target, names)
+            return list(read_npz(target, names, room(path)).values())
         except DataError as error:  # says of the copy what is true of the file
             raise DataError(str(error).replace(target, path)) from None

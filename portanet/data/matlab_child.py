@@ -1,8 +1,8 @@
 """Turn arrays of a MATLAB file into an ``.npz`` file, in a process of its own: see matlab.py.
 
 This file runs as a script, which imports nothing of portanet and starts the sooner:
-``python -I matlab_child.py MEMORY MODULES FILE TARGET NAME...``. Where it fails, the last line of
-standard error says why.
+``python -I matlab_child.py MEMORY SECONDS MODULES FILE TARGET NAME...``. Where it fails, the last
+line of standard error says why.
 """
 
 import os
@@ -40,23 +40,29 @@ def read(path: str, names: list[str]) -> dict[str, Any]:
     return {name: arrays[name] for name in names}
 
 
-def limit(memory: int) -> None:
-    """Let this process have no more than so many bytes of memory, where the system can do that."""
-    with suppress(ImportError, ValueError, OSError):  # Windows; macOS; less is allowed already
+def limit(memory: int, seconds: int) -> None:
+    """Let this process have no more memory, in bytes, and time, where the system can do that.
+
+    The parent watches the clock; the time of the processor ends a child whose parent was killed.
+    """
+    try:
         import resource
+    except ImportError:  # Windows
+        return
+    limits = {"RLIMIT_CORE": 0, "RLIMIT_CPU": seconds, "RLIMIT_AS": memory}
+    for what, most in limits.items():
+        with suppress(ValueError, OSError):  # macOS; less is allowed already
+            resource.setrlimit(getattr(resource, what), (most, most))
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
-
-def main(memory: str, modules: str, path: str, target: str, *names: str) -> None:
+def main(memory: str, seconds: str, modules: str, path: str, target: str, *names: str) -> None:
     """Do what the command line says."""
     sys.path[:] = modules.split(os.pathsep)
     try:
         import numpy as np
         import scipy.io  # noqa: F401  (before the limit, which is for what a file makes of it)
 
-        limit(int(memory))
+        limit(int(memory), int(seconds))
         np.savez(target, **read(path, list(names)))
     except Exception as error:
         sys.exit(" ".join(f"{type(error).__name__}: {error}".split()))

@@ -30,7 +30,7 @@ def gather(xp: Any, image: Array, index: Array, channel: int, skip: int = 0) -> 
     One index serves all channels and neighbours: they lie at the same place in a view of the pixels
     that begins later. To compute indices takes longer than to follow them.
     """
-    start = channel * image.shape[2] * image.shape[3] + skip
+    start = channel * image.shape[2] * image.shape[3] + skip if image.shape[0] else 0
     return xp.take(xp.reshape(image, (-1,))[start:], index, axis=0)
 
 

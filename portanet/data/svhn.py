@@ -26,6 +26,9 @@ def load_svhn(root: AnyPath | None = None, *, download: bool = True) -> tuple[Sp
             default as in `load_mnist`.
         download: whether to download missing files there (246 MB), which takes pooch.
 
+    Downloads are compared with the published checksums, files that lie there already are not, as in
+    `load_mnist`. SciPy reads them in a process of its own, with limits of time and memory.
+
     Shapes: images (N, 3, 32, 32), float32 in [0, 1], the channels red, green, blue; labels (N,),
     int64, 0 to 9: the digit (in the files, 10 stands for 0). Raises DataNotFoundError as
     `load_mnist` does, DataError for a file that is damaged or whose arrays do not fit, and

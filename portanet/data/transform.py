@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NoReturn
 
 from portanet.backend import Array, Backend, backend_of, dtype_name
-from portanet.checks import Named, instance, integer
+from portanet.checks import Named, instance, integer, listed
 from portanet.random import Key
 
 
@@ -30,7 +30,7 @@ class Transform(metaclass=Named):
     def __call__(self, x: Array, key: Key, first: int = 0) -> Array:
         """Return the changed images."""
         backend = backend_of(x)
-        if x.ndim != 4:
+        if x.ndim != 4 or 0 in x.shape[1:]:
             self.fail(f"expected images of shape (N, C, H, W), got {tuple(x.shape)}")
         if x.dtype not in backend.floats:
             self.fail(
@@ -65,13 +65,14 @@ class Compose(metaclass=Named):
     """
 
     def __init__(self, transforms: Iterable[Callable[[Array, Key, int], Array]]) -> None:
-        self.transforms = list(transforms)
+        self.transforms = listed("transforms", transforms)
         for transform in self.transforms:
             if not callable(transform):
                 raise TypeError(f"Compose: expected transforms, got {transform!r}")
 
     def __call__(self, x: Array, key: Key, first: int = 0) -> Array:
         """Return `x` after all transforms."""
+        instance("key", key, Key)
         for number, transform in enumerate(self.transforms):
             x = transform(x, key.child(number), first)
         return x

@@ -35,6 +35,7 @@ def server(monkeypatch):
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as service:
         server = Server(f"http://127.0.0.1:{service.server_port}")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setattr("portanet.data.download.SCHEME", "http://")  # it has no certificate
         thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server

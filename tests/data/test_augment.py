@@ -454,57 +454,6 @@ def test_bytes_are_refused_with_advice(transform, library):
     assert transform(advised, KEY).dtype == advised.dtype
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    {
-        "flat": (lambda: Cutout(2)(X[:, 0], KEY), ValueError, r"\(N, C, H, W\), got \(10, 6, 7\)"),
-        "list": (lambda: Cutout(2)([[1.0]], KEY), TypeError, "expected an array"),
-        "seed": (lambda: Cutout(2)(X, 3), TypeError, "key must be a Key, got 3"),
-        "first": (lambda: Cutout(2)(X, KEY, -1), ValueError, "first must be at least 0, got -1"),
-        "channels": (
-            lambda: ColorJitter(0.1)(X[:, [0, 0]], KEY),
-            ValueError,
-            r"ColorJitter: expected images of 1 or 3 channels, got \(10, 2, 6, 7\)",
-        ),
-        "too large": (
-            lambda: RandomCrop((8, 10), padding=1)(X, KEY),
-            ValueError,
-            r"RandomCrop: a piece of \(8, 10\) is larger than images of \(8, 9\), with padding 1",
-        ),
-        "no apply": (lambda: NoApply()(X, KEY), NotImplementedError, "NoApply does not define"),
-        "p": (lambda: RandomHorizontalFlip(1.5), ValueError, r"p must be in \[0, 1\], got 1.5"),
-        "size": (lambda: RandomCrop(0), ValueError, "size must be at least 1, got 0"),
-        "padding": (lambda: RandomCrop(3, (1, 1)), TypeError, "padding must be an int"),
-        "hole": (lambda: Cutout((1, 2, 3)), ValueError, "size must be an int or a pair"),
-        "fill": (lambda: Cutout(1, fill=None), TypeError, "fill must be a number"),
-        "nan": (lambda: RandomRotation(float("nan")), ValueError, "degrees must be in"),
-        "endless": (lambda: RandomRotation(float("inf")), ValueError, "degrees must give a range"),
-        "upside down": (lambda: RandomAffine((9, -9)), ValueError, r"degrees .* got \(9, -9\)"),
-        "three": (lambda: RandomAffine((1, 2, 3)), TypeError, "degrees must be a pair of numbers"),
-        "far": (lambda: RandomAffine(0, (0, 1.1)), ValueError, r"translate must be in \[0, 1\]"),
-        "one share": (lambda: RandomAffine(0, 0.1), TypeError, "translate must be a pair"),
-        "one scale": (lambda: RandomAffine(0, scale=0.9), TypeError, "scale must be a pair"),
-        "scale 0": (lambda: RandomAffine(0, scale=(0, 1)), ValueError, "scale must be above 0"),
-        "dark": (lambda: ColorJitter((-1, 1)), ValueError, "brightness must be in"),
-        "negative": (lambda: ColorJitter(0, -0.1), ValueError, "contrast must be in"),
-        "a word": (lambda: RandomRotation(degree=9), TypeError, "did you mean 'degrees'"),
-        "no list": (lambda: Compose([3]), TypeError, "Compose: expected transforms, got 3"),
-        "loader": (
-            lambda: DataLoader(X, transform=[Cutout(1)]),
-            TypeError,
-            "transform must be a function, such as a Compose, got",
-        ),
-    }.values(),
-)
-def test_errors(call, error, message):
-    with pytest.raises(error, match=message):
-        call()
-
-
-class NoApply(Transform):
-    draws = 1
-
-
 def test_transforms_show_their_options():
     shown = repr(Compose([RandomCrop(28, 2), RandomHorizontalFlip()]))
     assert shown == (

@@ -1,7 +1,6 @@
 """CIFAR-10: its files, its archive, and what is said of damaged ones."""
 
 import hashlib
-import io
 import os
 import re
 import tarfile
@@ -9,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_data import assert_split, write
+from small_data import CIFAR10_RECORDS as N
+from small_data import archive, assert_split, cifar10_arrays, member, tiny_cifar10, write
 
 from portanet.data import DataError, DataNotFoundError, cifar10, load_cifar10
 
 FOLDER = "cifar-10-batches-bin"
 TRAIN, TEST = cifar10.FILES[:5], cifar10.FILES[5]
-N = 3
 
 
 @pytest.fixture
@@ -24,32 +23,14 @@ def small(monkeypatch):
     monkeypatch.setattr(cifar10, "RECORDS", N)
 
 
-def arrays(number):
-    """Return the pixels and labels of one file."""
-    pixels = np.random.default_rng(number).integers(0, 256, (N, 3, 32, 32), np.uint8)
-    return pixels, (np.arange(N) * 4 + number) % 10
-
-
-def tiny():
-    """Return the six files: records of a label and the rows of the red, green and blue plane."""
-    contents = {}
-    for number, name in enumerate(cifar10.FILES):
-        pixels, labels = arrays(number)
-        contents[name] = b"".join(
-            bytes([label]) + image[0].tobytes() + image[1].tobytes() + image[2].tobytes()
-            for label, image in zip(labels, pixels, strict=True)
-        )
-    return contents
-
-
 @pytest.mark.usefixtures("small")
 def test_files(tmp_path, monkeypatch):
-    write(tmp_path / FOLDER, tiny())
+    write(tmp_path / FOLDER, tiny_cifar10())
     monkeypatch.setenv("PORTANET_DATA", str(tmp_path))
     train, test = load_cifar10(download=False)
     assert_split(train, 5 * N, (3, 32, 32))
     assert_split(test, N, (3, 32, 32))
-    expected = [arrays(number) for number in range(6)]
+    expected = [cifar10_arrays(number) for number in range(6)]
     for split, of_files in ((train, expected[:5]), (test, expected[5:])):
         pixels, labels = (np.concatenate(parts) for parts in zip(*of_files, strict=True))
         np.testing.assert_array_equal(split[0], pixels.astype(np.float32) / np.float32(255))
@@ -71,7 +52,7 @@ DAMAGES = [
     (lambda d: d + d, f"expected {SIZE} bytes, .* got more"),
     (labelled(10, 0), "labels must be 0 to 9, found 10 in record 0"),
     (labelled(255, 2), "labels must be 0 to 9, found 255 in record 2"),
-    (lambda d: tiny()["data_batch_1.bin"], "is the same file as data_batch_1.bin"),
+    (lambda d: tiny_cifar10()["data_batch_1.bin"], "is the same file as data_batch_1.bin"),
 ]
 
 
@@ -79,7 +60,7 @@ DAMAGES = [
 @pytest.mark.parametrize("name", ["data_batch_3.bin", TEST])
 @pytest.mark.parametrize(("change", "message"), DAMAGES)
 def test_damage(name, change, message, tmp_path):
-    contents = tiny()
+    contents = tiny_cifar10()
     write(tmp_path / FOLDER, contents | {name: change(contents[name])})
     path = re.escape(str(tmp_path / FOLDER / name))
     with pytest.raises(DataError, match=f"^{path}: .*{message}"):
@@ -87,7 +68,7 @@ def test_damage(name, change, message, tmp_path):
 
 
 def test_files_hold_10_000_records(tmp_path):
-    write(tmp_path / FOLDER, tiny())
+    write(tmp_path / FOLDER, tiny_cifar10())
     with pytest.raises(DataError, match="expected 30730000 bytes, which are 10000 records of 3073"):
         load_cifar10(tmp_path)
 
@@ -137,25 +118,11 @@ def test_the_archive_is_safe():
     assert len(bytes.fromhex(cifar10.SHA256)) == 32
 
 
-def member(name, data=b"", kind=tarfile.REGTYPE, link=""):
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.size = kind, link, len(data)
-    return info, data
-
-
-def archive(*members):
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as tar:
-        for info, data in members:
-            tar.addfile(info, io.BytesIO(data))
-    return file.getvalue()
-
-
 def official():
     """Return the members of the archive as it is published, one folder and a text among them."""
     return [
         member(FOLDER, kind=tarfile.DIRTYPE),
-        *(member(f"{FOLDER}/{name}", data) for name, data in tiny().items()),
+        *(member(f"{FOLDER}/{name}", data) for name, data in tiny_cifar10().items()),
         member(f"{FOLDER}/batches.meta.txt", b"airplane"),
     ]
 
@@ -189,15 +156,15 @@ def test_download(publish, tmp_path, monkeypatch):
     monkeypatch.setattr(pooch.get_logger(), "handle", said.append)
     server = publish(archive(*official()))
     train, _ = load_cifar10(tmp_path)
-    np.testing.assert_array_equal(train[1][:N], arrays(0)[1])
-    assert left(tmp_path) == {f"{FOLDER}/{name}": data for name, data in tiny().items()}
+    np.testing.assert_array_equal(train[1][:N], cifar10_arrays(0)[1])
+    assert left(tmp_path) == {f"{FOLDER}/{name}": data for name, data in tiny_cifar10().items()}
     load_cifar10(tmp_path)
     assert server.asked == ["/archive"]
     assert not said
 
 
 def test_download_only_what_is_missing(publish, tmp_path):
-    contents = tiny()
+    contents = tiny_cifar10()
     mine = bytes(labelled(9, 0)(contents[TEST]))
     write(tmp_path / FOLDER, {TEST: mine})
     publish(archive(*official()))
@@ -221,7 +188,7 @@ def test_nothing_leaves_the_folder(publish, tmp_path):
     publish(archive(*evil, *official(), member(f"{FOLDER}/{TEST}", b"again")))
     load_cifar10(root)
     assert outside.read_text() == "before"
-    assert left(root) == {f"{FOLDER}/{name}": data for name, data in tiny().items()}
+    assert left(root) == {f"{FOLDER}/{name}": data for name, data in tiny_cifar10().items()}
 
 
 @pytest.mark.parametrize(
@@ -239,7 +206,7 @@ def test_an_archive_without_a_file(instead, publish, tmp_path):
     publish(archive(*official()[:6], *instead))
     with pytest.raises(DataNotFoundError, match=f"archive has no {FOLDER}/{TEST}"):
         load_cifar10(tmp_path)
-    assert left(tmp_path) == {f"{FOLDER}/{name}": tiny()[name] for name in TRAIN}
+    assert left(tmp_path) == {f"{FOLDER}/{name}": tiny_cifar10()[name] for name in TRAIN}
 
 
 BAD_ARCHIVES = {
@@ -269,7 +236,7 @@ def test_download_fails(answer, reason, publish, tmp_path):
     with pytest.raises(DataNotFoundError, match=f"(?s)not downloaded: \n{server.url}.*{reason}"):
         load_cifar10(tmp_path)
     # What came is whole; nothing else is left.
-    contents = {f"{FOLDER}/{name}": data for name, data in tiny().items()}
+    contents = {f"{FOLDER}/{name}": data for name, data in tiny_cifar10().items()}
     assert left(tmp_path).items() <= contents.items()
     publish(archive(*official()))
     load_cifar10(tmp_path)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from small_data import COUNTS, assert_split, idx, npy, packed, tiny_mnist, write, zipped
 
-from portanet.data import dataset, files
+from portanet.data import dataset, files, formats
 from portanet.data.dataset import MNIST_SHA256, load_digits, load_mnist, load_npz
 from portanet.data.files import DataError, DataNotFoundError, data_root
 from portanet.data.formats import read_idx
@@ -358,9 +358,9 @@ def test_download_fails(answer, reason, mirrors, tmp_path):
 
 def test_download_without_a_server(tmp_path, monkeypatch):
     pytest.importorskip("pooch")
-    monkeypatch.setattr(dataset, "MNIST_MIRRORS", ("http://127.0.0.1:9/",))  # discard: refused
+    monkeypatch.setattr(dataset, "MNIST_MIRRORS", ("https://127.0.0.1:9/",))  # discard: refused
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(DataNotFoundError, match=r"not downloaded: \nhttp://127\.0\.0\.1:9/: "):
+    with pytest.raises(DataNotFoundError, match=r"not downloaded: \nhttps://127\.0\.0\.1:9/: "):
         load_mnist(tmp_path)
     assert not list(tmp_path.iterdir())
     (tmp_path / "mnist").mkdir()  # the user's own stays
@@ -470,6 +470,8 @@ def test_npz_errors(arrays, message, tmp_path):
 
 
 GOOD = {"images": npy(X), "labels": npy(Y)}
+# Of brackets and signs within each other Python's parser says that it has no memory for more.
+DEEP = b"\x93NUMPY\1\0" + struct.pack("<H", 9000) + b"-" * 9000
 NPZ_DAMAGES = [
     (b"", "not a zip file"),
     (b"\x93NUMPY", "not a zip file"),
@@ -488,6 +490,12 @@ NPZ_DAMAGES = [
         zipped(images=GOOD["images"].replace(b"(2, 5, 5), }  ", b"(-2, -5, 5), }")),
         r"images: is empty, of shape \(-2, -5, 5\)",
     ),
+    (zipped(images=DEEP, labels=GOOD["labels"]), "header that is not NumPy's|or damaged"),
+    (
+        zipped(images=GOOD["images"].replace(b"NUMPY\1\0", b"NUMPY\1\1"), labels=GOOD["labels"]),
+        r"images: has version \(1, 1\) of NumPy's format, which is unknown",
+    ),
+    (zipped(**GOOD, label5=GOOD["labels"]).replace(b"label5", b"labels"), "holds 'labels' twice"),
 ]
 
 
@@ -496,6 +504,32 @@ def test_npz_damage(data, message, tmp_path):
     path = tmp_path / "own.npz"
     path.write_bytes(data)
     with pytest.raises(DataError, match=f"(?s)^{re.escape(str(path))}: .*{message}"):
+        load_npz(path)
+
+
+def expanding(size):
+    """Return a compressed file of one-byte numbers, all zero."""
+    return zipped(images=npy(np.zeros((size // 100, 10, 10), np.uint8)), labels=npy(Y))
+
+
+def test_npz_expansion_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "ROOM", 1 << 20)
+    path = tmp_path / "bomb.npz"
+    header = b"\x93NUMPY\2\0" + struct.pack("<I", 1 << 24) + bytes(1 << 24)
+    for bomb, message in (
+        (expanding(1 << 24), r"images: expands to more than \d{7} bytes, too many"),
+        (zipped(images=header, labels=GOOD["labels"]), "header that is not NumPy's"),
+    ):
+        path.write_bytes(bomb)
+        tracemalloc.start()
+        try:
+            with pytest.raises(DataError, match=message):
+                load_npz(path)
+            assert tracemalloc.get_traced_memory()[1] < 1 << 23
+        finally:
+            tracemalloc.stop()
+    path.write_bytes(expanding(1 << 19))
+    with pytest.raises(DataError, match="holds 5242 images and 2 labels"):
         load_npz(path)
 
 

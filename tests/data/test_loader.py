@@ -78,25 +78,3 @@ def test_one_array_memory_maps_and_mixed_backends(tmp_path):
     torch = pytest.importorskip("torch")
     for x, y in DataLoader((X, torch.asarray(Y)), 4, shuffle=True):
         np.testing.assert_array_equal(x, X[y.numpy()])
-
-
-@pytest.mark.parametrize(
-    ("data", "options", "message"),
-    [
-        ((X, Y[:9]), {}, r"equal lengths, got \[10, 9\]"),
-        ((X[:0], Y[:0]), {}, "no samples"),
-        ((), {}, "no samples"),
-        ((X, Y), {"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ((X, Y), {"batch_size": 11, "drop_last": True}, "drop_last leaves no batch"),
-    ],
-)
-def test_bad_arguments(data, options, message):
-    with pytest.raises(ValueError, match=message):
-        DataLoader(data, **options)
-
-
-def test_wrong_types():
-    with pytest.raises(TypeError, match="expected an array"):
-        DataLoader(([1, 2], [3, 4]))
-    with pytest.raises(TypeError, match="batch_size must be an int"):
-        DataLoader(X, 2.5)

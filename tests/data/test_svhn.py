@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from small_data import UINT8, assert_split, element, mat, matrix, svhn, write
 
-from portanet.data import DataError, DataNotFoundError, load_svhn, matlab, matlab_child
+from portanet.data import DataError, DataNotFoundError, formats, load_svhn, matlab, matlab_child
 from portanet.data import svhn as loader
 from portanet.data.matlab import read_mat
 
@@ -89,7 +89,7 @@ def in_process(scipy, monkeypatch):
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(matlab_child, "limit", lambda memory: None)
+    monkeypatch.setattr(matlab_child, "limit", lambda memory, seconds: None)
     monkeypatch.setattr(sys, "path", sys.path)
 
 
@@ -143,6 +143,17 @@ def test_damage(data, message, tmp_path):
         loader.read_split(path)
 
 
+@pytest.mark.usefixtures("in_process")
+def test_expansion_is_bounded(tmp_path, monkeypatch):
+    path = tmp_path / TEST
+    path.write_bytes(mat(*variables(*svhn(20))))
+    assert len(loader.read_split(path)[1]) == 20
+    monkeypatch.setattr(formats, "ROOM", 20 * 3072)
+    path.write_bytes(mat(*variables(X.repeat(20, axis=3) * np.uint8(0), svhn(80)[1])))
+    with pytest.raises(DataError, match=f"^{re.escape(str(path))}: X: expands to more than"):
+        loader.read_split(path)
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(DataNotFoundError, match=r"none\.mat: no such file"):
         read_mat(tmp_path / "none.mat", ("X",))
@@ -189,7 +200,7 @@ PROGRAMS = {
     "raves": ("raise SystemExit('long' * 10**6)", "SciPy can read: (long){125}"),
     "writes nothing": ("print('text' * 10**6)", "no such file"),
     "writes nonsense": (
-        "import sys; open(sys.argv[4], 'w').write('text')",
+        "import sys; open(sys.argv[5], 'w').write('text')",
         "not a zip file of arrays.*",
     ),
 }
@@ -218,6 +229,19 @@ def test_memory_is_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(matlab, "MEMORY", 1 << 20)
     with pytest.raises(DataError, match=r"MemoryError|crashed"):
         loader.read_split(path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems limit less")
+def test_the_childs_limits():
+    program = """
+import resource
+from portanet.data.matlab_child import limit
+limit(1 << 40, 77)
+for name in "CORE", "CPU", "AS":
+    print(*resource.getrlimit(getattr(resource, f"RLIMIT_{name}")))
+"""
+    said = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert said.split() == ["0", "0", "77", "77", str(1 << 40), str(1 << 40)]
 
 
 # What is missing
