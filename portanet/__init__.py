@@ -2,7 +2,7 @@
 
 from portanet import data, nn, optim
 from portanet.backend import Backend, BackendError, BackendMismatchError, backend_of
-from portanet.checkpoint import CheckpointError, load_weights, save_weights
+from portanet.checkpoint import load_weights, save_weights
 from portanet.gradcheck import check_gradients
 from portanet.layercheck import check_layer
 from portanet.random import Key
@@ -15,9 +15,9 @@ from portanet.selection import (
     set_backend,
     use_backend,
 )
-from portanet.train import Callback, EarlyStopping, History, Trainer
-
-__version__ = "0.1.0"
+from portanet.storage import CheckpointError
+from portanet.train import Callback, Checkpoints, EarlyStopping, History, Trainer
+from portanet.version import __version__ as __version__
 
 __all__ = [
     "Backend",
@@ -25,6 +25,7 @@ __all__ = [
     "BackendMismatchError",
     "Callback",
     "CheckpointError",
+    "Checkpoints",
     "EarlyStopping",
     "History",
     "Key",

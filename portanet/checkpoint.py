@@ -1,16 +1,16 @@
 """Weights on disk: ``.safetensors`` or compressed ``.npz``, by name, without pickle."""
 
-import os
-from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import IO, Any
 
 from portanet.backend import backend_of
+from portanet.checks import instance
+from portanet.checks import path as as_path
+from portanet.data.files import DataError
+from portanet.data.formats import read_npz
 from portanet.nn.layer import Layer
-
-
-class CheckpointError(ValueError):
-    """A file cannot be read as weights; the message names it and says why."""
+from portanet.storage import CheckpointError, read_state, write_tensors, write_whole
 
 
 def save_weights(model: Layer, path: str | Path) -> None:
@@ -22,38 +22,26 @@ def save_weights(model: Layer, path: str | Path) -> None:
 
     Raises ValueError for another suffix, OSError where the file cannot be written.
     """
-    import numpy as np
-
-    path = Path(path)
-    _format(path)
-    # Contiguous copies: safetensors would write the bytes of anything else in the wrong order.
-    arrays: dict[str, Any] = {
-        name: np.array(backend_of(array).to_numpy(array), order="C", copy=True)
-        for name, array in model.state_dict().items()
-    }
-    if path.suffix == ".npz":
-        _write(path, lambda file: _write_npz(file, arrays))
+    arrays, path = instance("model", model, Layer).state_dict(), as_path("path", path)
+    if _format(path) == ".npz":
+        write_whole(path, lambda file: _write_npz(file, arrays))
     else:
-        from safetensors.numpy import save
-
-        _write(path, lambda file: file.write(save(arrays)))
+        write_tensors(path, arrays, {})
 
 
 def load_weights(model: Layer, path: str | Path) -> None:
     """Read what `save_weights` wrote into the model; nothing is changed where it does not fit.
 
+    Of a checkpoint of a training run, the model's weights are read.
+
     Raises FileNotFoundError, CheckpointError where the file is damaged or of another format, and
     ValueError that lists missing, unexpected and misshapen names.
     """
-    path = Path(path)
+    model, path = instance("model", model, Layer), as_path("path", path)
     read = _read_npz if _format(path) == ".npz" else _read_safetensors
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file {path}")
-    try:
-        arrays = read(path)
-    except Exception as error:  # zip, zlib, header and safetensors errors of many classes
-        raise CheckpointError(f"{path}: not a readable {path.suffix} file: {error}") from error
-    model.load_state_dict(arrays)
+    model.load_state_dict(read(path, model))
 
 
 def _format(path: Path) -> str:
@@ -71,57 +59,23 @@ def _write_npz(file: IO[bytes], arrays: dict[str, Any]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                write_array(member, array, allow_pickle=False)
+                host = backend_of(array).to_numpy(array)
+                write_array(member, host.copy(order="C"), allow_pickle=False)
 
 
-def _read_npz(path: Path) -> dict[str, Any]:
-    import zipfile
-
-    from numpy.lib.format import read_array
-
-    arrays = {}
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError("it is no zip archive, or only a part of one")
-        with zipfile.ZipFile(file) as archive:
-            for entry in archive.namelist():
-                name = entry.removesuffix(".npy")
-                with archive.open(entry) as member:
-                    try:
-                        arrays[name] = read_array(member, allow_pickle=False)
-                    except ValueError as error:  # NumPy's own words advise allow_pickle=True
-                        raise ValueError(f"{name!r} is not a whole array of numbers") from error
-                    if member.read(1):  # at the end, where zipfile compares checksums
-                        raise ValueError(f"{name!r} holds more than its array")
-    return arrays
-
-
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    from safetensors.numpy import load
-
-    return load(path.read_bytes())
-
-
-def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a whole file or nothing: to a temporary one in the same folder, then rename.
-
-    The file has the permissions of the one it replaces, else those that `open` gives a new one.
-    """
-    import secrets
-
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+def _read_npz(path: Path, model: Layer) -> dict[str, Any]:
+    shapes = [array.shape for array in (*model.params.values(), *model.buffers.values())]
+    most = 8 * max(map(prod, shapes), default=0)  # bytes: a header may claim any number
     try:
-        file = temporary.open("xb")
-    except OSError as error:  # of a folder that is missing or read-only: name the caller's path
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    try:
-        with file:
-            if path.is_file():
-                temporary.chmod(path.stat().st_mode & 0o777)
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        return read_npz(path, most=most)
+    except DataError as error:
+        raise CheckpointError(str(error)) from error
+
+
+def _read_safetensors(path: Path, model: Layer) -> dict[str, Any]:
+    arrays, state = read_state(path)
+    if state is None:
+        return arrays
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+        raise CheckpointError(f"{path}: holds no model")
+    return state["model"]  # type: ignore[no-any-return]

@@ -6,9 +6,12 @@ import zipfile
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import portanet as pn
 from portanet import nn
+from portanet.storage import write_tensors
+from portanet.train.checkpoints import read_run
 
 
 def model(seed=0):
@@ -81,7 +84,8 @@ def test_damaged_files_are_refused_and_change_nothing(path):
 def test_object_arrays_are_refused(tmp_path):
     np.savez(tmp_path / "w.npz", weight=np.array([{"a": 1}], dtype=object))
     with pytest.raises(
-        pn.CheckpointError, match=r"w\.npz.*'weight' is not a whole array"
+        pn.CheckpointError,
+        match=r"w\.npz: weight: expected an array of real numbers, got dtype object",
     ) as caught:
         pn.load_weights(nn.Linear(1, 1), tmp_path / "w.npz")
     assert "pickle" not in str(caught.value)
@@ -99,18 +103,16 @@ def test_damaged_npz_files_are_told_in_our_words(tmp_path):
     array = (tmp_path / "w.npy").read_bytes()
     last = array[-8:]  # the bytes of the last number, changed below under the old checksum
     for damaged, message in (
-        (b"not a zip", "no zip archive"),
-        (array, "no zip archive"),
-        (zipped(path, array)[:-30], "no zip archive"),
-        (zipped(path, b"text"), "'weight' is not a whole array"),
-        (zipped(path, array[:-9]), "'weight' is not a whole array"),
-        (zipped(path, array + b"!"), "'weight' holds more"),
+        (b"not a zip", "not a zip file of arrays, or damaged"),
+        (array, "not a zip file of arrays, or damaged"),
+        (zipped(path, array)[:-30], "not a zip file of arrays, or damaged"),
+        (zipped(path, b"text"), "not a zip file of arrays, or damaged"),
+        (zipped(path, array[:-9]), "weight: truncated: expected 96 bytes"),
+        (zipped(path, array + b"!"), "weight: expands to more than 96 bytes"),
         (zipped(path, array).replace(last, last[::-1]), "CRC"),
     ):
         path.write_bytes(damaged)
-        with pytest.raises(
-            pn.CheckpointError, match=rf"w\.npz: not a readable .*{message}"
-        ) as told:
+        with pytest.raises(pn.CheckpointError, match=rf"w\.npz: .*{message}") as told:
             pn.load_weights(layer, path)
         assert "pickle" not in str(told.value)
 
@@ -180,3 +182,30 @@ def test_a_failed_write_leaves_the_old_file(path, monkeypatch):
         pn.save_weights(model(1), path)
     assert path.read_bytes() == whole
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+STATES = ["", "{", "[]", "5", '{"model":5}', '{"__array__":[1]}', '{"__tuple__":5}', "{}"]
+
+
+@pytest.mark.parametrize("state", [*STATES, '{"model":{"__array__":"no"}}', "[" * 100_000])
+def test_states_that_are_none_are_told(tmp_path, state):
+    path, layer = tmp_path / "w.safetensors", nn.Linear(4, 3)
+    write_tensors(path, layer.state_dict(), {"state": state})
+    with pytest.raises(pn.CheckpointError, match=r"w\.safetensors: holds no"):
+        pn.load_weights(layer, path)
+    with pytest.raises(pn.CheckpointError, match=r"w\.safetensors: holds no"):
+        read_run(path)
+
+
+def test_a_state_without_a_checksum_is_refused(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file({"weight": np.ones((3, 4))}, path, {"state": "{}"})
+    with pytest.raises(pn.CheckpointError, match=r"w\.safetensors: not a readable"):
+        pn.load_weights(nn.Linear(4, 3), path)
+
+
+def test_weights_of_other_programs_have_no_checksum(tmp_path):
+    path, layer = tmp_path / "w.safetensors", nn.Linear(4, 3, bias=False)
+    save_file({"weight": np.ones((3, 4))}, path, {"format": "pt"})
+    pn.load_weights(layer, path)
+    np.testing.assert_array_equal(layer.params["weight"], np.ones((3, 4)))

@@ -1,9 +1,9 @@
 """Callbacks: what happens around the epochs of a run."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from portanet.backend import Array
-from portanet.checks import Named, integer, number, sign_of
+from portanet.checks import Named, flag, integer, number, sign_of
 
 if TYPE_CHECKING:
     from portanet.train.trainer import Trainer
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 class Callback(metaclass=Named):
     """Called by a Trainer; a subclass overrides what it needs.
 
-    A callback ends the run after the current step by setting ``trainer.stop_training = True``.
+    A callback ends the run after the current step by setting ``trainer.stop_training = True``. One
+    that remembers something from epoch to epoch overrides `state_dict` and `load_state_dict`, too,
+    so that a checkpoint holds it.
     """
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
@@ -29,6 +31,13 @@ class Callback(metaclass=Named):
 
     def on_fit_end(self, trainer: "Trainer") -> None:
         """After the last epoch, also of an interrupted run."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is remembered: numbers, strings, arrays, lists and dicts of these."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`; called after `on_fit_begin`."""
 
 
 class EarlyStopping(Callback):
@@ -55,7 +64,12 @@ class EarlyStopping(Callback):
         self.patience = integer("patience", patience, least=0)
         self.min_delta = number("min_delta", min_delta)
         self.sign = sign_of(monitor, mode)
-        self.restore_best_weights = restore_best_weights
+        self.restore_best_weights = flag("restore_best_weights", restore_best_weights)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.best, self.waited = float("-inf"), 0
+        self.best_weights: dict[str, Array] | None = None
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
         """Forget earlier runs; raise ValueError where the quantity will not be there."""
@@ -64,8 +78,7 @@ class EarlyStopping(Callback):
                 f"EarlyStopping watches {self.monitor!r}, but there are "
                 f"{', '.join(trainer.quantities)}; a val_… quantity needs validation_data"
             )
-        self.best, self.waited = float("-inf"), 0
-        self.best_weights: dict[str, Array] | None = None
+        self._forget()
 
     def on_epoch_end(self, trainer: "Trainer", epoch: int, logs: dict[str, float]) -> None:
         """Compare with the best epoch so far."""
@@ -83,3 +96,12 @@ class EarlyStopping(Callback):
         """Set the model back, where that was asked for."""
         if self.best_weights is not None:
             trainer.model.load_state_dict(self.best_weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value, its weights, and for how many epochs there was none better."""
+        return {"best": self.best, "waited": self.waited, "best_weights": self.best_weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self.best, self.waited = float(state["best"]), int(state["waited"])
+        self.best_weights = state["best_weights"]

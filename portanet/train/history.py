@@ -23,7 +23,8 @@ class History:
         the validation data under ``val_…``, ``lr``, ``seconds``, ``samples_per_second``. The
         training numbers are means over the epoch while the parameters were changing.
     steps: for each step ``loss`` and ``lr``.
-    interrupted: whether the run was ended by Ctrl-C.
+    interrupted: the number of the signal that ended the run, such as Ctrl-C's 2, or 0. A program
+        that ends because of it returns ``128 + interrupted``.
 
     ``history["val_loss"]`` is short for ``history.epochs["val_loss"]``.
     """
@@ -31,7 +32,7 @@ class History:
     def __init__(self) -> None:
         self.epochs: dict[str, list[float]] = {}
         self.steps: dict[str, list[float]] = {"loss": [], "lr": []}
-        self.interrupted = False
+        self.interrupted = 0
 
     def __getitem__(self, quantity: str) -> list[float]:
         if quantity not in self.epochs:
@@ -51,6 +52,15 @@ class History:
             column.append(value)
         for column in self.epochs.values():
             column.extend([float("nan")] * (done + 1 - len(column)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the numbers, as `load_state_dict` takes them."""
+        return {"epochs": self.epochs, "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self.epochs = {name: list(column) for name, column in state["epochs"].items()}
+        self.steps = {name: list(column) for name, column in state["steps"].items()}
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Return a matplotlib figure of the loss and the metrics by epoch; save it to `path`.

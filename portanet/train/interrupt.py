@@ -1,4 +1,4 @@
-"""Ctrl-C at a safe place: the step in hand is finished, then the run ends."""
+"""Signals at a safe place: the step in hand is finished, then the run ends."""
 
 import signal
 import sys
@@ -6,23 +6,31 @@ import threading
 from types import FrameType
 from typing import Any, Self
 
+# What stands where nobody has put a handler of their own.
+DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+
 
 class Interrupt:
-    """Within its ``with`` block the first Ctrl-C only sets `requested`; the second one raises.
+    """Within its ``with`` block the first signal only sets `requested`; a second one acts at once.
 
-    Python's own handler raises KeyboardInterrupt anywhere, such as between two halves of an
-    update. It is replaced only in the main thread and where nobody else has replaced it before,
-    and put back at the end.
+    Python's own handler of Ctrl-C raises KeyboardInterrupt anywhere, such as between two halves of
+    an update. It is replaced only in the main thread and where nobody else has replaced it before,
+    and put back at the end. With `terminate`, the same is done with SIGTERM, by which systems that
+    schedule jobs announce their end.
+
+    requested: the signal's number, or 0.
     """
 
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: Any = None
+    def __init__(self, terminate: bool = False) -> None:
+        self.requested = 0
+        self._signals = [signal.SIGINT, signal.SIGTERM] if terminate else [signal.SIGINT]
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.signal(signal.SIGINT, self._handle)
+        if threading.current_thread() is threading.main_thread():
+            for number in self._signals:
+                if signal.getsignal(number) is DEFAULTS[number]:
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -31,11 +39,12 @@ class Interrupt:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             self._put_back()
-            raise KeyboardInterrupt
-        self.requested = True
-        print("\ninterrupted: ending after this step (Ctrl-C again ends at once)", file=sys.stderr)
+            signal.raise_signal(number)
+            return
+        self.requested = number
+        name = "interrupted" if number == signal.SIGINT else "told to end"
+        print(f"\n{name}: ending after this step (a second time ends at once)", file=sys.stderr)
 
     def _put_back(self) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        while self._before:
+            signal.signal(*self._before.popitem())

@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from portanet.backend import Array, backend_of
+from portanet.checks import listed
 from portanet.nn.class_loss import indices
 from portanet.nn.loss import Loss
 
@@ -28,6 +29,11 @@ def accuracy(
             f"got {tuple(scores.shape)}; metrics=() reports none"
         )
     labels = indices(xp, target)
+    shape = tuple(scores.shape)
+    fitting = (shape,) if labels is None else (shape[:1] + shape[2:], shape)
+    if tuple(target.shape) not in fitting:
+        wanted = " or ".join(map(str, (shape[:1] + shape[2:], shape)))
+        raise ValueError(f"accuracy: expected target of shape {wanted}, got {tuple(target.shape)}")
     right = xp.argmax(scores, axis=1) == (xp.argmax(target, axis=1) if labels is None else labels)
     if labels is None or ignore_index is None:
         return xp.astype(right, scores.dtype)
@@ -65,7 +71,7 @@ def by_name(metrics: str | Sequence[str | Metric], loss: Loss | None = None) -> 
     The accuracy does not count the labels that the loss ignores.
     """
     chosen: dict[str, Metric] = {}
-    for metric in [metrics] if isinstance(metrics, str) else metrics:
+    for metric in [metrics] if isinstance(metrics, str) else listed("metrics", metrics):
         name, function = named(metric)
         ignored = getattr(loss, "ignore_index", None)
         if function is accuracy and ignored is not None:

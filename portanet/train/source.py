@@ -1,9 +1,11 @@
 """Where batches come from: arrays, loaders and iterables, checked and brought to the model."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from portanet.backend import Array, Backend, backend_of
+from portanet.checks import number
 from portanet.data.loader import DataLoader, common_length
 from portanet.nn.context import Context
 from portanet.nn.layer import Layer
@@ -83,18 +85,33 @@ class Source:
             if self._checked:
                 self._check(*_parts(data.arrays), data)
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch, counted from 0."""
+    def layout(self) -> dict[str, Any]:
+        """Return what decides which samples an epoch's batches hold."""
         data = self._data
-        batches = data.batches(epoch) if isinstance(data, DataLoader) else data
-        for number, parts in enumerate(batches):
+        return data.layout() if isinstance(data, DataLoader) else {"batches": self.steps}
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, counted from 0, from its `first` on."""
+        data = self._data
+        if isinstance(data, DataLoader):
+            batches = data.batches(epoch, first)
+        else:
+            batches = islice(data, first, None)
+        for count, parts in enumerate(batches, first):
             x, y, weight = map(self._as_array, _parts(parts))
             if not self._checked and all(_in_main_memory(a) for a in (x, y)):
                 try:
                     self._check(x, y, weight)
                 except ValueError as error:
-                    raise ValueError(f"batch {number} of epoch {epoch}: {error}") from error
+                    raise ValueError(f"batch {count} of epoch {epoch}: {error}") from error
             yield self._batch(x, y, weight)
+
+    def check_weight(self, what: str) -> None:
+        """Raise ValueError where arrays' samples all weigh nothing: there would be no mean loss."""
+        if self._checked and isinstance(self._data, DataLoader):
+            _, y, weight = _parts(self._data.arrays)
+            if float(self._loss.normalizer(self._bring(y), weight)) == 0.0:
+                raise ValueError(f"{what}: all samples weigh 0, or are ignored")
 
     def _batch(self, x: Array, y: Array, weight: Array | None) -> Batch:
         if not self._ready:
@@ -157,7 +174,7 @@ class Source:
                 unknown = [c for c in given if c not in range(classes)]
                 if unknown:
                     raise ValueError(f"class_weight: there are no classes {unknown}")
-                given = [float(given.get(c, 1.0)) for c in range(classes)]
+                given = [number(f"class_weight[{c}]", given.get(c, 1.0)) for c in range(classes)]
             array = self._backend.asarray(given, self._backend.dtype)
             if tuple(array.shape) != (classes,):
                 got = tuple(array.shape)

@@ -60,11 +60,16 @@ class Sums:
         """Return the loss over its normalizers, and the other sums over what they count.
 
         A loss that is a sum is summed: it is that of all samples, however they came in batches.
+        Steps that were undone are left out, and counted.
         """
-        rows = self.rows()
+        rows = [row for row in self.rows() if not row.get("undone")]
+        if not rows:
+            raise FloatingPointError(f"all {len(self.rows())} steps gave numbers not finite")
         sums = {name: sum(row[name] for row in rows) for name in rows[0]}
         normalizer = sums.pop("normalizer")
         del sums["samples"]
+        undone = {"undone": float(len(self.rows()) - len(rows))} if "undone" in sums else {}
+        sums.pop("undone", None)
         if normalizer == 0:
             raise ValueError("all samples weigh 0, or are ignored: there is no mean loss")
         means = {"loss": sums.pop("loss")}
@@ -72,7 +77,7 @@ class Sums:
             means["loss"] = sum(row["loss"] * row["normalizer"] for row in rows) / normalizer
         for name in [name for name in sums if not name.endswith(COUNT)]:
             means[name] = sums[name] / sums[name + COUNT] if sums[name + COUNT] else nan
-        return means
+        return means | undone
 
     def _read(self, values: list[Any]) -> list[float]:
         if isinstance(values[0], (int, float)):
@@ -109,6 +114,13 @@ def gradients(
     grads, numbers = map(_sum, zip(*team.map(run, parts), strict=True))
     samples = sum(batch.x.shape[0] for batch in batches)
     return grads, numbers | {"normalizer": normalizer, "samples": samples}
+
+
+def gradients_alone(model: Layer, loss: Loss, batch: Batch, key: Key, samples: int) -> Gradients:
+    """Return the gradients by a batch's first samples, whole, and change nothing."""
+    x, y, weight = (None if part is None else part[:samples, ...] for part in batch)
+    scores, pullback = model.vjp(x, Context(True, key, needs_input_grad=False))
+    return pullback(loss.vjp(scores, y, weight)[1]())[1]
 
 
 def evaluation(

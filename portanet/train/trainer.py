@@ -1,13 +1,13 @@
 """The training loop: fit, evaluate, predict."""
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, inf
-from time import perf_counter
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from portanet.backend import Array
-from portanet.checks import Named, instance, integer, one_of_them, sign_of
+from portanet.checks import Named, flag, instance, integer, listed, one_of_them, sign_of, word
+from portanet.checks import path as as_path
 from portanet.data.loader import DataLoader
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
@@ -15,13 +15,16 @@ from portanet.optim.optimizer import Optimizer
 from portanet.optim.schedule import Schedule
 from portanet.random import Key, fresh_seed
 from portanet.train.callback import Callback
+from portanet.train.checkpoints import Checkpoints, read_run, write_run
+from portanet.train.guard import MODES, OnNan
 from portanet.train.history import Best, History
-from portanet.train.interrupt import Interrupt
 from portanet.train.metric import Metric, by_name, recorded
 from portanet.train.parallel import Team
 from portanet.train.progress import Progress
+from portanet.train.run import Run, Unfinished
 from portanet.train.source import ClassWeight, Source
-from portanet.train.step import NO_BATCH, Sums, evaluation, gradients, grouped
+from portanet.train.state import begin, call_of, restore, restore_callbacks, saved_state, state_of
+from portanet.train.step import evaluation
 
 EVALUATION = 256  # samples in a batch where nothing is kept for a backward pass
 
@@ -41,6 +44,9 @@ class Trainer(metaclass=Named):
         monitor: by which quantity of the validation the best epoch is chosen.
         mode: ``"min"`` or ``"max"``: which of its values is the best; ``"auto"`` knows it of
             losses, errors and accuracies.
+        on_nan: what becomes of a step whose loss or gradients are not finite: ``"raise"`` an error
+            that names the layer where it began, ``"skip"`` the update, or ``"rollback"`` to the
+            last state that was found good.
 
     Calling `fit` again continues the run. `history` holds all its numbers, `best` the best epoch's
     parameters where there was validation data; `restore_best` puts them into the model.
@@ -57,6 +63,7 @@ class Trainer(metaclass=Named):
         seed: int | None = 0,
         monitor: str = "val_loss",
         mode: Literal["auto", "min", "max"] = "auto",
+        on_nan: OnNan = "raise",
     ) -> None:
         self.model, self.loss = instance("model", model, Layer), instance("loss", loss, Loss)
         self.optimizer = instance("optimizer", optimizer, Optimizer)
@@ -64,14 +71,22 @@ class Trainer(metaclass=Named):
         if optimizer.owners != model.owners():
             raise ValueError("Trainer: the optimizer was made for another model")
         self.metrics = by_name(loss.metrics if metrics is None else metrics, loss)
-        self.callbacks = [instance("callbacks", callback, Callback) for callback in callbacks]
-        self.seed = fresh_seed() if seed is None else seed
-        self.monitor, self._sign = monitor, sign_of(monitor, mode)
+        self.callbacks = [
+            instance("callbacks", c, Callback) for c in listed("callbacks", callbacks)
+        ]
+        self.seed = fresh_seed() if seed is None else Key(seed).seed
+        self.monitor, self.sign = monitor, sign_of(monitor, mode)
         self.history = History()
         self.best: Best | None = None
-        self.epoch = 0  # epochs begun
+        self.on_nan = word("on_nan", on_nan, *MODES)
+        self.epoch = 0  # epochs done
         self.step = 0  # updates done
         self.stop_training = False
+        self.unfinished: Unfinished | None = None  # the epoch in hand
+        self.began = (0, 0)  # epoch and step at which the last call of fit began
+        self.calls, self.running = 0, False  # calls of fit that were done, whether one is in hand
+        self.layout: dict[str, Any] = {}  # how the data are cut into batches
+        self.folder: Path | None = None  # where this trainer has saved
         self.quantities: tuple[str, ...] = ()  # what the run's epochs record
 
     @one_of_them
@@ -87,6 +102,8 @@ class Trainer(metaclass=Named):
         class_weight: ClassWeight = None,
         sample_weight: Array | None = None,
         accumulate: int = 1,
+        checkpoint: str | Path | Checkpoints | None = None,
+        resume: str | Path | None = None,
         progress: bool = True,
     ) -> History:
         """Train and return the history of the whole run.
@@ -102,56 +119,61 @@ class Trainer(metaclass=Named):
             class_weight: weights by class index, a dict (others weigh 1) or an array (K,).
             sample_weight: weights (N,) by sample; the loss is the weighted mean.
             accumulate: batches to one update: their gradients are those of one large batch.
+            checkpoint: a folder of this run alone, or `Checkpoints`, where it is saved each epoch.
+            resume: ``"auto"`` goes on from the newest checkpoint there that can be read, if any,
+                as if the run had never ended: a script that is started again finishes what was
+                begun. Or the path of one file. Data and options must be those of before.
             progress: print a line an epoch, and a bar where the output is a terminal.
 
-        Ctrl-C ends the run after the current step; the history is then marked `interrupted`.
+        Ctrl-C ends the run after the current step, and with a `checkpoint` SIGTERM does, too; then
+        it is written, and the history marked `interrupted`.
 
         Raises ValueError or TypeError for data that does not fit the model or the loss: for arrays
-        before anything is trained, for memory maps and iterables when the batch comes.
+        before anything is trained, for memory maps and iterables when the batch comes. Raises
+        FloatingPointError for numbers that are not finite, see `on_nan`, and OSError where a
+        checkpoint cannot be written; the trainer is then as after the last step.
         """
         if epochs is not None and steps is not None:
             raise ValueError("fit takes epochs or steps, not both")
+        if steps is None:
+            epochs = integer("epochs", 1 if epochs is None else epochs)
+        steps = None if steps is None else integer("steps", steps)
         accumulate = integer("accumulate", accumulate)
-        source = self._source(
-            data,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            replacement=steps is not None,
-            seed=self.seed,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-        )
+        checkpoints = Checkpoints.of(checkpoint)
+        state = saved_state(self, checkpoints, resume)
+        if state is not None:
+            calls = self.calls
+            self.load_state_dict(state)
+            if resume == "auto" and call_of(state) > calls:  # it was saved in a later one
+                self.calls = calls + 1
+                return self.history
+            self.calls = call_of(state)
+        order = {"shuffle": shuffle, "replacement": steps is not None, "seed": self.seed}
+        weights = {"sample_weight": sample_weight, "class_weight": class_weight}
+        source = self._source(data, batch_size=batch_size, **order, **weights)
         validation = None
         if validation_data is not None:
             validation = self._source(validation_data, default_size=EVALUATION)
+            validation.check_weight("validation_data")
         self.quantities = recorded(self.metrics, validation is not None, self.monitor)
-        last_epoch, last_step = inf, inf
-        planned: int | None = None  # updates, where their number is known beforehand
-        if steps is None:
-            epochs = integer("epochs", 1 if epochs is None else epochs)
-            last_epoch = self.epoch + epochs
+        epoch, step = begin(self, source.layout() | {"accumulate": accumulate}, state is not None)
+        self.folder = None if checkpoints is None else checkpoints.folder.resolve()
+        planned = steps  # updates, where their number is known beforehand
+        if epochs is not None:
             planned = source.steps and epochs * ceil(source.steps / accumulate)
-        else:
-            planned = integer("steps", steps)
-            last_step = self.step + planned
         schedule = self.schedule
         if schedule is not None:
-            schedule = schedule.spanning(self.step, planned)
+            schedule = schedule.spanning(step, planned)
             schedule.check(self.quantities)
-
-        self.stop_training = self.history.interrupted = False
         self.model.backend.prepare_training()
-        shown = Progress(epochs and self.epoch + epochs, progress)
-        self._call("on_fit_begin")
-        with shown, Team(self.model.backend, self.model) as team, Interrupt() as interrupt:
-            while not self.stop_training and self.epoch < last_epoch and self.step < last_step:
-                left = None if last_step == inf else int(last_step - self.step)
-                logs = self._run_epoch(source, accumulate, schedule, left, team, interrupt, shown)
-                if not interrupt.requested:
-                    self._end_epoch(logs, validation, team, shown)
-                self.history.interrupted = interrupt.requested
-                self.stop_training = self.stop_training or interrupt.requested
-        self._call("on_fit_end")
+        self.call("on_fit_begin")
+        if state is not None:
+            restore_callbacks(self, state)
+        last_epoch = inf if epochs is None else epoch + epochs
+        last_step = inf if steps is None else step + steps
+        shown = Progress(epochs and epoch + epochs, flag("progress", progress))
+        run = Run(self, source, validation, schedule, accumulate, last_epoch, last_step, shown)
+        run.execute(checkpoints)
         return self.history
 
     def evaluate(
@@ -164,10 +186,9 @@ class Trainer(metaclass=Named):
             return evaluation(self.model, self.loss, source.batches(0), self.metrics, team)
 
     def predict(self, x: Any, *, batch_size: int = EVALUATION) -> Array:
-        """Return the model's scores for all samples of an array, in inference mode.
-
-        The result is on the model's backend.
-        """
+        """Return the model's scores for all samples of an array, in inference mode, where it is."""
+        if isinstance(x, tuple):
+            raise TypeError("predict takes x alone, got a tuple")
         backend = self.model.backend
         loader = DataLoader(x if hasattr(x, "device") else backend.asarray(x), batch_size)
         scores = [self.model(backend.asarray(part)) for (part,) in loader]
@@ -180,67 +201,48 @@ class Trainer(metaclass=Named):
         self.model.load_state_dict(self.best.weights)
         return self.best
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of all that the run is made of.
+
+        The model's arrays, the state of optimizer, schedule and callbacks, the history, the best
+        epoch, the counters that key the random numbers, the place in the epoch. Not the data, the
+        options of `fit`, nor which layers are frozen.
+        """
+        return state_of(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict` of a trainer that was made in the same way.
+
+        Raises ValueError where something does not fit; nothing has changed then.
+        """
+        restore(self, state)
+
+    def save(self, path: str | Path) -> None:
+        """Write the run's state into one ``.safetensors`` file, whole or not at all.
+
+        Raises ValueError for another suffix, OSError where the file cannot be written.
+        """
+        write_run(as_path("path", path), self)
+
+    @classmethod
+    def load(cls, path: str | Path, *args: Any, **options: Any) -> Self:
+        """Return a trainer, made with the further arguments, that goes on from a saved run.
+
+        ``Trainer.load("run/best.safetensors", model, loss, optimizer)``; the model's backend need
+        not be the one that saved. `fit` then trains further epochs; to finish the call of `fit` in
+        which the file was saved, give it ``resume=path``.
+
+        Raises FileNotFoundError, CheckpointError where the file is damaged, and ValueError where it
+        is of another model or optimizer.
+        """
+        trainer = cls(*args, **options)
+        trainer.load_state_dict(read_run(as_path("path", path)))
+        return trainer
+
     def _source(self, data: Any, **options: Any) -> Source:
         return Source(data, self.model, self.loss, self.model.backend, **options)
 
-    def _run_epoch(
-        self,
-        source: Source,
-        accumulate: int,
-        schedule: Schedule | None,
-        steps: int | None,
-        team: Team,
-        interrupt: Interrupt,
-        shown: Progress,
-    ) -> dict[str, float]:
-        """Train for an epoch, or `steps` steps of it, and return its numbers."""
-        self._call("on_epoch_begin", self.epoch)
-        lengths = [n for n in (source.steps and ceil(source.steps / accumulate), steps) if n]
-        shown.begin(self.epoch, min(lengths, default=None))
-        started = perf_counter()
-        sums, rates = Sums(self.model.backend, self.loss.reduction), []
-        for batches in islice(grouped(source.batches(self.epoch), accumulate), steps):
-            if schedule is not None:
-                schedule.apply(self.optimizer, self.step if schedule.by == "step" else self.epoch)
-            key = Key(self.seed).child("step", self.step)
-            grads, numbers = gradients(self.model, self.loss, batches, key, self.metrics, team)
-            self.optimizer.step(grads)
-            self.step += 1
-            sums.add(**numbers)
-            rates.append(self.optimizer.hyper["lr"])
-            shown.step()
-            self._call("on_step_end", self.step)
-            if interrupt.requested or self.stop_training:
-                break
-        rows = sums.rows()
-        if not rows:
-            raise ValueError(f"epoch {self.epoch + 1}: {NO_BATCH}")
-        seconds = perf_counter() - started
-        self.epoch += 1
-        self.history.steps["loss"] += [row["loss"] for row in rows]
-        self.history.steps["lr"] += rates
-        speed = sum(row["samples"] for row in rows) / max(seconds, 1e-9)
-        return sums.means() | {"lr": rates[-1], "seconds": seconds, "samples_per_second": speed}
-
-    def _end_epoch(
-        self, logs: dict[str, float], validation: Source | None, team: Team, shown: Progress
-    ) -> None:
-        """Validate, record, and tell the schedule and the callbacks."""
-        if validation is not None:
-            found = evaluation(self.model, self.loss, validation.batches(0), self.metrics, team)
-            logs |= {f"val_{name}": value for name, value in found.items()}
-            self._keep_best(logs)
-        if self.schedule is not None:
-            self.schedule.observe(logs)
-        self.history.append(logs)
-        shown.end(self.epoch - 1, logs)
-        self._call("on_epoch_end", self.epoch - 1, logs)
-
-    def _keep_best(self, logs: dict[str, float]) -> None:
-        value = logs[self.monitor]  # a NaN is never the best: it is above nothing
-        if self._sign * value > (-inf if self.best is None else self._sign * self.best.value):
-            self.best = Best(self.epoch - 1, value, self.model.state_dict())
-
-    def _call(self, event: str, *args: Any) -> None:
+    def call(self, event: str, *args: Any) -> None:
+        """Call a method of every callback."""
         for callback in self.callbacks:
             getattr(callback, event)(self, *args)

@@ -506,3 +506,31 @@ def test_what_is_wrong_with_a_batch_is_said_with_its_number():
     bad[20] = np.nan
     with pytest.raises(ValueError, match=r"batch 1 of epoch 0: x contains.*first in sample 4"):
         fit(make(), list(DataLoader((bad, Y), 16)))
+
+
+class Hungry(nn.Layer):
+    """y = x, for which there is memory up to a number of samples."""
+
+    def __init__(self, most):
+        self.most = most
+
+    def vjp(self, x, ctx):
+        if ctx.training and x.shape[0] > self.most:
+            raise MemoryError("Unable to allocate 7.28 TiB for an array")
+        return x, lambda dy: (dy, {})
+
+
+def test_where_memory_runs_out_the_batch_that_fits_is_told():
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), Hungry(10)).initialize(0)
+    before = model.state_dict()
+    trainer = pn.Trainer(model, nn.MSELoss(), optim.SGD(model, lr=0.1))
+    x = np.ones((40, 3), "f4")
+    with pytest.raises(MemoryError) as told:
+        trainer.fit((x, x[:, :2]), batch_size=32, progress=False)
+    assert str(told.value) == (
+        "batch_size=32 needs more memory than there is on numpy on cpu; batch_size=8 fits, "
+        "and with accumulate=4 it is the same update"
+    )
+    for name, array in before.items():
+        np.testing.assert_array_equal(model.state_dict()[name], array)
+    trainer.fit((x, x[:, :2]), batch_size=8, accumulate=4, progress=False)

@@ -1,0 +1,180 @@
+"""Files that are whole or not there, and that can be trusted: safetensors with a checksum.
+
+A safetensors file is a JSON header, with a place for words of one's own, and the arrays' bytes. The
+words here are the schema's number, who wrote the file, a checksum of the whole file, and, of a
+training run, everything that is no array, as JSON. Other programs read the arrays as ever.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Any
+
+from portanet.backend import backend_of
+from portanet.registry import place
+
+SCHEMA = 1  # goes up when older versions of portanet could not read, or would misread, the file
+NEEDS = "0.1.0"  # the first version of portanet that reads this schema
+CHECKSUM = "checksum"
+BLANK = "0" * 64  # stands for the checksum while it is computed
+
+
+class CheckpointError(ValueError):
+    """A file cannot be read as weights or as a training run; the message names it and says why."""
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a whole file or nothing: to a temporary one in the same folder, then rename.
+
+    When this returns, the file outlives a power failure. It has the permissions of the one that it
+    replaces, else those that `open` gives a new one. Raises OSError, naming `path`, where it cannot
+    be written; what was there before is left.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            if path.is_file():
+                temporary.chmod(path.stat().st_mode & 0o777)
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):  # it may not be there, nor the folder
+            temporary.unlink()
+        if isinstance(error, OSError):  # name the caller's path
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last; Windows cannot, and needs not."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# --- safetensors with a checksum -----------------------------------------------------------------
+
+
+def write_tensors(path: Path, arrays: Mapping[str, Any], words: Mapping[str, str]) -> None:
+    """Write arrays of any backend, and words, as a safetensors file with a checksum."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    # Contiguous: safetensors would write the bytes of anything else in the wrong order.
+    host = {
+        name: np.ascontiguousarray(backend_of(array).to_numpy(array)).reshape(tuple(array.shape))
+        for name, array in arrays.items()
+    }
+    about = {"schema": str(SCHEMA), "needs": NEEDS, CHECKSUM: BLANK}
+    data = save(host, {**words, **about})
+    start = data.index(f'"{CHECKSUM}":"{BLANK}"'.encode()) + len(CHECKSUM) + 4
+    digest = blake2b(data, digest_size=32).hexdigest().encode()
+    parts = (data[:start], digest, memoryview(data)[start + len(digest) :])
+    write_whole(path, lambda file: file.writelines(parts))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return a safetensors file's arrays, NumPy's, and its words; the checksum is compared.
+
+    A file of another program has no checksum. Raises CheckpointError where the file is damaged or
+    was written by a newer portanet, OSError where it cannot be read at all.
+    """
+    from safetensors.numpy import load
+
+    try:
+        data = path.read_bytes()
+        length = int.from_bytes(data[:8], "little")
+        header = data[8 : 8 + length]
+        words = dict(json.loads(header).get("__metadata__", {}))
+        checksum = words.pop(CHECKSUM, None)
+        if checksum is not None or {"schema", "needs", "state"} & words.keys():
+            schema, needs = int(words.pop("schema")), words.pop("needs")
+            if schema > SCHEMA:
+                raise ValueError(f"it was written by a newer portanet: it needs {needs} or later")
+            digest = blake2b(data[:8], digest_size=32)
+            digest.update(header.replace(str(checksum).encode(), BLANK.encode(), 1))
+            digest.update(memoryview(data)[8 + length :])
+            if digest.hexdigest() != checksum:
+                raise ValueError("its checksum is not that of its contents: it was damaged")
+        return load(data), words
+    except OSError:
+        raise
+    except Exception as error:  # of json, of safetensors, of missing and misplaced parts
+        raise CheckpointError(f"{path}: not a readable .safetensors file: {error}") from error
+
+
+def read_state(path: Path) -> tuple[dict[str, Any], Any]:
+    """Return a safetensors file's arrays and the state that it holds, None where it holds none.
+
+    Raises what `read_tensors` raises.
+    """
+    arrays, words = read_tensors(path)
+    try:
+        return arrays, unpack(words["state"], arrays) if "state" in words else None
+    except Exception as error:  # JSON that is none, too deep, or names arrays that are not there
+        raise CheckpointError(f"{path}: holds no readable state: {error!r}") from error
+
+
+# --- states: nested dicts and lists with arrays in them -------------------------------------------
+
+ARRAY, TUPLE, FLOATS = "__array__", "__tuple__", "__floats__"
+
+
+def pack(tree: Any) -> tuple[str, dict[str, Any]]:
+    """Return a state as JSON and the arrays that it refers to by name.
+
+    A state is made of dicts with names for keys, lists, tuples, arrays of any backend, numbers,
+    strings, None. Lists of floats become arrays. Raises TypeError for anything else, saying where.
+    """
+    arrays: dict[str, Any] = {}
+    return json.dumps(_packed(tree, "", arrays)), arrays
+
+
+def unpack(text: str, arrays: Mapping[str, Any]) -> Any:
+    """Return the state that `pack` was given, with arrays as they are in `arrays`."""
+    return _unpacked(json.loads(text), arrays)
+
+
+def _packed(part: Any, where: str, arrays: dict[str, Any]) -> Any:
+    if part is None or type(part) in (bool, int, float, str):
+        return part
+    if isinstance(part, dict):
+        if wrong := [k for k in part if not isinstance(k, str) or k.startswith("__")]:
+            raise TypeError(f"state {where!r}: the keys must be names, got {wrong}")
+        return {k: _packed(v, f"{where}.{k}" if where else k, arrays) for k, v in part.items()}
+    if isinstance(part, list) and part and all(type(value) is float for value in part):
+        import numpy as np
+
+        arrays[where] = np.asarray(part)
+        return {FLOATS: where}
+    if isinstance(part, (list, tuple)):
+        values = [_packed(value, f"{where}.{k}", arrays) for k, value in enumerate(part)]
+        return {TUPLE: values} if isinstance(part, tuple) else values
+    if place(part) is None:
+        raise TypeError(f"state {where!r}: cannot be saved: {type(part).__name__}")
+    arrays[where] = part
+    return {ARRAY: where}
+
+
+def _unpacked(part: Any, arrays: Mapping[str, Any]) -> Any:
+    if isinstance(part, list):
+        return [_unpacked(value, arrays) for value in part]
+    if not isinstance(part, dict):
+        return part
+    if ARRAY in part:
+        return arrays[part[ARRAY]]
+    if FLOATS in part:
+        return arrays[part[FLOATS]].tolist()
+    if TUPLE in part:
+        return tuple(_unpacked(part[TUPLE], arrays))
+    return {name: _unpacked(value, arrays) for name, value in part.items()}

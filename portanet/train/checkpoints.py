@@ -1,0 +1,134 @@
+"""A folder of checkpoints: the last few of a run, the best one, and which of them can be read."""
+
+import os
+import re
+import shutil
+import warnings
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from portanet.checks import Named, integer
+from portanet.checks import path as as_path
+from portanet.storage import CheckpointError, pack, read_state, write_tensors
+from portanet.version import __version__
+
+if TYPE_CHECKING:
+    from portanet.train.trainer import Trainer
+
+NAME = re.compile(r"step-(\d+)\.safetensors")
+BEST = "best.safetensors"
+PARTS = {"model", "optimizer", "history", "epoch", "step", "calls", "running", "unfinished"}
+
+
+class Checkpoints(metaclass=Named):
+    """Where and how often a run is saved: ``fit(…, checkpoint=Checkpoints("run", steps=1000))``.
+
+    Args:
+        folder: of this run alone; it is made where its parent is there.
+        keep: how many of the newest files stay.
+        steps: save after each so many steps, too; by default at the end of each epoch, when a
+            signal ends the run, and once before it begins.
+
+    The files are ``step-00000469.safetensors``, by the number of steps done, and
+    ``best.safetensors``, the best epoch by validation. Each holds the whole run.
+    """
+
+    def __init__(self, folder: str | Path, keep: int = 3, steps: int | None = None) -> None:
+        self.folder = as_path("folder", folder)
+        self.keep = integer("keep", keep)
+        self.steps = None if steps is None else integer("steps", steps)
+
+    @classmethod
+    def of(cls, checkpoint: "str | Path | Checkpoints | None") -> Self | None:
+        """Return what `fit` was given as one of these."""
+        if checkpoint is None or isinstance(checkpoint, cls):
+            return checkpoint
+        return cls(checkpoint)  # type: ignore[arg-type]
+
+    def files(self) -> dict[int, Path]:
+        """Return the run's files by the number of steps done, the newest first."""
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        named = ((NAME.fullmatch(path.name), path) for path in found)
+        return dict(sorted(((int(match[1]), path) for match, path in named if match), reverse=True))
+
+    def is_due(self, step: int) -> bool:
+        """Say whether to save after this step."""
+        return self.steps is not None and step % self.steps == 0
+
+    def latest(self) -> dict[str, Any] | None:
+        """Return the newest state that can be read; warn of those that cannot.
+
+        None where there is no file; raises CheckpointError where there are, and all are damaged.
+        """
+        files = self.files()
+        for path in files.values():
+            try:
+                return read_run(path)
+            except CheckpointError as error:
+                warnings.warn(f"{error}; taking the one before", stacklevel=3)
+        if files:
+            raise CheckpointError(f"{self.folder}: none of {len(files)} checkpoints can be read")
+        return None
+
+    def write(self, trainer: "Trainer", best: bool) -> Path:
+        """Save a run; then, and only then, delete what is not kept.
+
+        Raises OSError where that fails; the older files are left.
+        """
+        with suppress(FileExistsError):
+            self.folder.mkdir()
+        path = self.folder / f"step-{trainer.step:08d}.safetensors"
+        write_run(path, trainer)
+        if best:
+            _link(path, self.folder / BEST)
+        # One with more steps could not be read, or else the run had begun from it.
+        older = [file for step, file in self.files().items() if step <= trainer.step]
+        for old in older[self.keep :]:
+            old.unlink()
+        for left in self.folder.glob(".*.safetensors.*.tmp"):  # of a run that was killed
+            left.unlink()
+        return path
+
+
+def _link(path: Path, name: Path) -> None:
+    """Give a file a second name, in one step; where the file system cannot, copy it."""
+    temporary = name.with_name(f".{name.name}.link.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:
+        shutil.copy2(path, temporary)
+    os.replace(temporary, name)
+
+
+def write_run(path: Path, trainer: "Trainer") -> None:
+    """Write all that a run is made of into one file: a new one, or none."""
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: a run is written as .safetensors")
+    state, arrays = pack(trainer.state_dict())
+    backend = trainer.model.backend
+    words = {
+        "portanet": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "backend": backend.name,
+        "dtype": backend.dtype,
+        "state": state,
+    }
+    write_tensors(path, arrays, words)
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Return the state that `write_run` wrote, its arrays NumPy's.
+
+    Raises FileNotFoundError, and CheckpointError where the file is damaged or holds no run.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    _, state = read_state(path)
+    if state is None:
+        raise CheckpointError(f"{path}: holds weights alone, no run; load_weights reads them")
+    if not isinstance(state, dict) or not state.keys() >= PARTS:
+        raise CheckpointError(f"{path}: holds no run of this version's kind")
+    return state

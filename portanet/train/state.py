@@ -1,0 +1,147 @@
+"""All that a run is made of, as one state: what a checkpoint holds."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from portanet.checks import complete
+from portanet.train.checkpoints import Checkpoints, read_run
+from portanet.train.history import Best
+from portanet.train.run import Unfinished
+from portanet.train.step import Sums
+
+if TYPE_CHECKING:
+    from portanet.train.trainer import Trainer
+
+
+def state_of(trainer: "Trainer") -> dict[str, Any]:
+    """Return copies of everything that decides how a run goes on; see `Trainer.state_dict`."""
+    best, unfinished, schedule = trainer.best, trainer.unfinished, trainer.schedule
+    return {
+        "classes": _classes(trainer),
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "schedule": schedule and schedule.state_dict(),
+        "callbacks": [
+            {"class": type(callback).__name__, "state": state}
+            for callback in trainer.callbacks
+            if (state := callback.state_dict())
+        ],
+        "history": trainer.history.state_dict(),
+        "best": best and vars(best),
+        "unfinished": unfinished and unfinished.state_dict(),
+        "layout": trainer.layout,
+        "seed": trainer.seed,
+        "epoch": trainer.epoch,
+        "step": trainer.step,
+        "calls": trainer.calls,
+        "running": trainer.running,
+        "began": trainer.began,
+        "stop_training": trainer.stop_training,
+    }
+
+
+def restore(trainer: "Trainer", state: Mapping[str, Any]) -> None:
+    """Bring a trainer into a state; where it does not fit, ValueError, and nothing has changed."""
+    before = state_of(trainer)
+    own, saved = _classes(trainer), complete("Trainer", state, before)["classes"]
+    if own != saved:
+        different = [
+            f"{kind} {saved[kind]}, not {own[kind]}" for kind in own if own[kind] != saved[kind]
+        ]
+        raise ValueError(f"the saved run has another {'; another '.join(different)}")
+    try:
+        _restore(trainer, state)
+    except BaseException:
+        _restore(trainer, before)
+        raise
+
+
+def _classes(trainer: "Trainer") -> dict[str, str | None]:
+    return {
+        "optimizer": type(trainer.optimizer).__name__,
+        "schedule": None if trainer.schedule is None else type(trainer.schedule).__name__,
+        "loss": type(trainer.loss).__name__,
+    }
+
+
+def _restore(trainer: "Trainer", state: Mapping[str, Any]) -> None:
+    trainer.model.load_state_dict(state["model"])
+    trainer.optimizer.load_state_dict(state["optimizer"])
+    if trainer.schedule is not None:
+        trainer.schedule.load_state_dict(state["schedule"])
+    restore_callbacks(trainer, state)
+    trainer.history.load_state_dict(state["history"])
+    backend, best, unfinished = trainer.model.backend, state["best"], state["unfinished"]
+    trainer.best = best and Best(
+        best["epoch"],
+        best["value"],
+        {name: backend.asarray(array) for name, array in best["weights"].items()},
+    )
+    trainer.unfinished = None
+    if unfinished is not None:
+        trainer.unfinished = Unfinished(Sums(backend, trainer.loss.reduction))
+        trainer.unfinished.load_state_dict(unfinished)
+    for name in ("layout", "seed", "epoch", "step", "calls", "running", "began", "stop_training"):
+        setattr(trainer, name, state[name])
+
+
+def restore_callbacks(trainer: "Trainer", state: Mapping[str, Any]) -> None:
+    """Give each callback that had remembered something its state back.
+
+    They are told apart by class and order; one that the saved run did not have begins anew.
+    """
+    present = list(trainer.callbacks)
+    for saved in state["callbacks"]:
+        found = next((c for c in present if type(c).__name__ == saved["class"]), None)
+        if found is None:
+            raise ValueError(
+                f"the saved run has a callback {saved['class']}, which is missing here"
+            )
+        present.remove(found)
+        found.load_state_dict(saved["state"])
+
+
+def saved_state(
+    trainer: "Trainer", checkpoints: Checkpoints | None, resume: str | Path | None
+) -> dict[str, Any] | None:
+    """Return the state that `fit` is to go on from, or None where that is the present one."""
+    if resume is None:
+        if checkpoints and checkpoints.files() and checkpoints.folder.resolve() != trainer.folder:
+            raise ValueError(
+                f"{checkpoints.folder} holds checkpoints of an earlier run: resume='auto' goes on "
+                "with it; a new run needs a folder of its own"
+            )
+        return None
+    if resume != "auto":
+        state = read_run(Path(resume))
+        if checkpoints and max(checkpoints.files(), default=0) > state["step"]:
+            raise ValueError(
+                f"{checkpoints.folder} holds checkpoints later than {resume}: a run that goes back "
+                "needs a folder of its own"
+            )
+        return state
+    if checkpoints is None:
+        raise ValueError("resume='auto' needs checkpoint=FOLDER")
+    found = checkpoints.latest()
+    return found if found and call_of(found) >= trainer.calls else None
+
+
+def call_of(state: Mapping[str, Any]) -> int:
+    """Return in which call of `fit` a state was saved, or at whose end, counted from 0."""
+    return int(state["calls"]) - (not state["running"])
+
+
+def begin(trainer: "Trainer", layout: dict[str, Any], resumed: bool) -> tuple[int, int]:
+    """Begin a call of `fit`, or go on with one; return its first epoch and step."""
+    if not resumed:
+        if trainer.unfinished is not None:  # an epoch that was interrupted is over
+            trainer.epoch, trainer.unfinished = trainer.epoch + 1, None
+        trainer.began, trainer.stop_training = (trainer.epoch, trainer.step), False
+    elif trainer.unfinished is not None and layout != trainer.layout:
+        raise ValueError(
+            f"the saved run stopped within an epoch of {trainer.layout}; it cannot go on with "
+            f"{layout}"
+        )
+    trainer.layout, trainer.running, trainer.history.interrupted = layout, True, 0
+    return trainer.began

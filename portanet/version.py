@@ -1,0 +1,3 @@
+"""The version of portanet."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,454 @@
+"""Saved runs: exact continuation, files that are whole, folders that keep what they should."""
+
+import errno
+import json
+import os
+import signal
+import warnings
+
+import numpy as np
+import pytest
+
+import portanet as pn
+from portanet import nn, optim, storage
+from portanet.storage import pack, unpack
+from portanet.train import checkpoints as module
+from portanet.train.checkpoints import read_run
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(60, 5)).astype("f4"), RNG.integers(3, size=60)
+DATA = {"batch_size": 8, "validation_data": (X[:20], Y[:20]), "progress": False}
+
+
+def trainer(seed=0, make=optim.Adam, **options):
+    model = nn.Sequential(
+        {
+            "a": nn.Linear(5, 8),
+            "norm": nn.BatchNorm1d(8),
+            "act": nn.ReLU(),
+            "drop": nn.Dropout(0.3),
+            "b": nn.Linear(8, 3),
+        }
+    ).initialize(seed)
+    options = {"schedule": optim.OneCycleLR(max_lr=0.01)} | options
+    return pn.Trainer(model, nn.CrossEntropyLoss(), make(model), **options)
+
+
+def comparable(run):
+    """Return all that a run holds but times, as text and bytes."""
+    state = run.state_dict()
+    epochs = state["history"]["epochs"]
+    names = [name for name in epochs if name not in ("seconds", "samples_per_second")]
+    state["history"] = {"epochs": {n: epochs[n] for n in names}, "steps": state["history"]["steps"]}
+    if state["unfinished"]:
+        del state["unfinished"]["seconds"]
+    text, arrays = pack(state)
+    return text, {name: np.asarray(array).tobytes() for name, array in arrays.items()}
+
+
+class StopAt(pn.Callback):
+    """Ends the process's part of a run as a signal does, at a step."""
+
+    def __init__(self, *steps):
+        self.steps = steps
+
+    def on_step_end(self, trainer, step):
+        if step in self.steps:
+            signal.raise_signal(signal.SIGINT)
+
+
+class Counting(pn.Callback):
+    """Remembers how many epochs it saw."""
+
+    def __init__(self):
+        self.seen, self.began = 0, []
+
+    def on_epoch_begin(self, trainer, epoch):
+        self.began.append(epoch)
+
+    def on_epoch_end(self, trainer, epoch, logs):
+        self.seen += 1
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen = state["seen"]
+
+
+SCHEDULES = {
+    "one-cycle": lambda: optim.OneCycleLR(max_lr=0.01),
+    "plateau": lambda: optim.ReduceLROnPlateau(patience=0, factor=0.5),
+    "none": lambda: None,
+}
+
+
+@pytest.mark.usefixtures("pythons_handler")
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("stops", [(3,), (8,), (16, 19)])  # an epoch has 8 steps
+@pytest.mark.parametrize("span", [{"epochs": 4}, {"steps": 29}, {"epochs": 4, "accumulate": 3}])
+def test_interrupted_and_resumed_a_run_is_the_same(tmp_path, schedule, stops, span):
+    def callbacks():
+        return [Counting(), pn.EarlyStopping(patience=9, restore_best_weights=True)]
+
+    whole = trainer(schedule=SCHEDULES[schedule](), callbacks=callbacks())
+    whole.fit((X, Y), **DATA, **span)
+    stops = [stop // span.get("accumulate", 1) for stop in stops]
+    for seed, stop in enumerate(stops):
+        part = trainer(seed, schedule=SCHEDULES[schedule](), callbacks=[*callbacks(), StopAt(stop)])
+        history = part.fit((X, Y), **DATA, **span, checkpoint=tmp_path, resume="auto")
+        assert history.interrupted == 2
+        assert part.step == stop
+    last = trainer(8, schedule=SCHEDULES[schedule](), callbacks=callbacks())
+    history = last.fit((X, Y), **DATA, **span, checkpoint=tmp_path, resume="auto")
+    assert not history.interrupted
+    assert last.callbacks[0].seen == whole.callbacks[0].seen
+    if stops == [3]:  # the epoch that was begun does not begin again
+        assert last.callbacks[0].began == [1, 2, 3]
+    assert comparable(last) == comparable(whole)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    first, again = trainer(), trainer(1)
+    first.fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path, resume="auto")
+    history = again.fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path, resume="auto")
+    assert len(history) == 2
+    assert comparable(again) == comparable(first)
+
+
+@pytest.mark.usefixtures("pythons_handler")
+def test_calls_of_fit_one_after_the_other_resume_each_at_its_own(tmp_path):
+    def script(folder, stop=None):
+        run = trainer(callbacks=[StopAt(stop)])
+        saved = {"checkpoint": folder, "resume": "auto"} if folder else {}
+        for lr, epochs in ((0.01, 2), (0.001, 2)):
+            run.schedule = optim.OneCycleLR(max_lr=lr)
+            if run.fit((X, Y), epochs=epochs, **DATA, **saved).interrupted:
+                break
+        return run
+
+    whole = script(None)
+    assert script(tmp_path, stop=21).step == 21
+    assert comparable(script(tmp_path)) == comparable(whole)
+
+
+def test_more_epochs_than_before_go_on(tmp_path):
+    first, longer = trainer(schedule=None), trainer(1, schedule=None)
+    first.fit((X, Y), epochs=5, **DATA)
+    trainer(schedule=None).fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path)
+    longer.fit((X, Y), epochs=4, **DATA, checkpoint=tmp_path, resume="auto")
+    assert longer.history["loss"] == first.history["loss"][:4]
+    again = trainer(2, schedule=None)
+    again.fit((X, Y), epochs=5, **DATA, resume=tmp_path / "step-00000016.safetensors")
+    assert again.history["loss"] == first.history["loss"]
+    again.fit((X, Y), epochs=1, **DATA)  # without resume, one more
+    assert len(again.history) == 6
+
+
+@pytest.mark.parametrize("other", ["strict", "torch"])
+def test_saved_on_one_backend_loaded_on_another(tmp_path, other):
+    if other == "torch":
+        pytest.importorskip("torch")
+    first = trainer()
+    first.fit((X, Y), epochs=2, **DATA)
+    first.save(tmp_path / "run.safetensors")
+    with pn.use_backend(other):
+        there = trainer(1)
+        loaded = pn.Trainer.load(
+            tmp_path / "run.safetensors",
+            there.model,
+            there.loss,
+            there.optimizer,
+            schedule=optim.OneCycleLR(max_lr=0.01),
+        )
+        assert loaded.model.backend.name == other
+        assert comparable(loaded) == comparable(first)
+        loaded.save(tmp_path / "back.safetensors")
+        loaded.fit((X, Y), epochs=1, **DATA)
+    back = trainer(2)
+    back.load_state_dict(read_run(tmp_path / "back.safetensors"))
+    assert comparable(back) == comparable(first)
+    first.fit((X, Y), epochs=1, **DATA)
+    np.testing.assert_allclose(loaded.history["loss"], first.history["loss"], rtol=1e-4)
+
+
+# --- the folder -----------------------------------------------------------------------------------
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_last_and_the_best_are_kept(tmp_path):
+    run = trainer(monitor="val_loss")
+    folder = tmp_path / "run"
+    run.fit((X, Y), epochs=6, **DATA, checkpoint=pn.Checkpoints(folder, keep=2))
+    assert names(folder) == [
+        "best.safetensors",
+        "step-00000040.safetensors",
+        "step-00000048.safetensors",
+    ]
+    best = trainer(1)
+    pn.load_weights(best.model, folder / "best.safetensors")
+    for name, array in run.best.weights.items():
+        np.testing.assert_array_equal(best.model.state_dict()[name], array)
+    assert read_run(folder / "best.safetensors")["best"]["epoch"] == run.best.epoch
+
+
+def test_where_links_cannot_be_made_the_best_is_copied(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(module.os, "link", refuse)
+    trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    assert (tmp_path / "best.safetensors").read_bytes() == (
+        tmp_path / "step-00000008.safetensors"
+    ).read_bytes()
+
+
+def test_saving_every_few_steps(tmp_path):
+    trainer().fit((X, Y), epochs=2, **DATA, checkpoint=pn.Checkpoints(tmp_path, keep=9, steps=5))
+    steps = [int(name[5:13]) for name in names(tmp_path) if name.startswith("step")]
+    assert steps == [0, 5, 8, 10, 15, 16]
+
+
+def test_a_damaged_file_is_passed_over_with_a_warning(tmp_path):
+    whole, last = trainer(), trainer(1)
+    whole.fit((X, Y), epochs=3, **DATA, checkpoint=tmp_path)
+    newest, before, _ = sorted(tmp_path.glob("step-*"), reverse=True)
+    damaged = bytearray(newest.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    newest.write_bytes(damaged)
+    before.write_bytes(before.read_bytes()[:-100])
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        last.fit((X, Y), epochs=3, **DATA, checkpoint=tmp_path, resume="auto")
+    assert [str(w.message).split(": ")[0] for w in told] == [str(newest), str(before)]
+    assert "damaged" in str(told[0].message)
+    assert comparable(last) == comparable(whole)
+    (tmp_path / "damaged.safetensors").write_bytes(damaged)
+    with pytest.raises(pn.CheckpointError, match=r"damaged\.safetensors"):
+        pn.Trainer.load(tmp_path / "damaged.safetensors", last.model, last.loss, last.optimizer)
+
+
+def test_with_every_file_damaged_nothing_is_begun(tmp_path):
+    trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    files = sorted(tmp_path.glob("step-*"))
+    for path in files:
+        path.write_bytes(b"")
+    with (
+        pytest.warns(UserWarning, match="not a readable"),
+        pytest.raises(pn.CheckpointError, match="none of 2 checkpoints can be read"),
+    ):
+        trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path, resume="auto")
+    assert [path.stat().st_size for path in files] == [0, 0]
+
+
+def test_a_damaged_later_file_does_not_crowd_out_the_good_ones(tmp_path):
+    run = trainer()
+    run.fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    (tmp_path / "step-00000099.safetensors").write_bytes(b"")
+    one = pn.Checkpoints(tmp_path, keep=1)
+    with pytest.warns(UserWarning, match="step-00000099"):
+        trainer().fit((X, Y), epochs=2, **DATA, checkpoint=one, resume="auto")
+    assert {"step-00000016.safetensors", "step-00000099.safetensors"} <= set(names(tmp_path))
+
+
+def test_another_runs_folder_is_not_written_into(tmp_path):
+    trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    before = names(tmp_path)
+    with pytest.raises(ValueError, match="holds checkpoints of an earlier run: resume='auto'"):
+        trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    first = tmp_path / "step-00000000.safetensors"
+    with pytest.raises(ValueError, match=r"holds checkpoints later than .*step-00000000"):
+        trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path, resume=first)
+    assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("resume", "checkpoint", "error", "message"),
+    [
+        ("auto", None, ValueError, "resume='auto' needs checkpoint=FOLDER"),
+        ("nowhere.safetensors", None, FileNotFoundError, "there is no checkpoint nowhere"),
+        (None, "no/such/folder", FileNotFoundError, "no/such"),
+    ],
+)
+def test_where_nothing_can_be_read_or_written(
+    tmp_path, monkeypatch, resume, checkpoint, error, message
+):
+    monkeypatch.chdir(tmp_path)
+    run = trainer()
+    before = comparable(run)
+    with pytest.raises(error, match=message):
+        run.fit((X, Y), epochs=1, **DATA, checkpoint=checkpoint, resume=resume)
+    assert run.step == 0
+    assert comparable(run)[1] == before[1]
+
+
+@pytest.mark.usefixtures("pythons_handler")
+def test_other_data_in_the_middle_of_an_epoch(tmp_path):
+    trainer(callbacks=[StopAt(3)]).fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path)
+    other = DATA | {"batch_size": 10}
+    with pytest.raises(ValueError, match=r"'batch_size': 8.*cannot go on with .*'batch_size': 10"):
+        trainer().fit((X, Y), epochs=2, **other, checkpoint=tmp_path, resume="auto")
+
+
+# --- what cannot be saved or loaded ---------------------------------------------------------------
+
+
+def test_a_full_disk_leaves_the_older_files_and_the_run(tmp_path, monkeypatch):
+    run = trainer(schedule=None)
+    writes = []
+
+    def fill_up(handle):
+        writes.append(handle)
+        if len(writes) == 5:  # of a file and its folder, twice, before
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage.os, "fsync", fill_up)
+    with pytest.raises(OSError, match=r"No space left on device.*step-00000016") as caught:
+        run.fit((X, Y), epochs=3, **DATA, checkpoint=tmp_path)
+    assert caught.value.errno == errno.ENOSPC
+    assert [n for n in names(tmp_path) if "best" not in n] == [
+        "step-00000000.safetensors",
+        "step-00000008.safetensors",
+    ]
+    assert run.step == 16
+    run.fit((X, Y), epochs=1, **DATA)
+    whole = trainer(schedule=None)
+    whole.fit((X, Y), epochs=3, **DATA)
+    assert run.history["loss"] == whole.history["loss"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="everything is allowed")
+def test_a_folder_that_cannot_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match="step-00000000"):
+        trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    tmp_path.chmod(0o700)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda: trainer(make=optim.SGD), "another optimizer Adam, not SGD"),
+        (lambda: trainer(schedule=None), "another schedule OneCycleLR, not None"),
+    ],
+)
+def test_another_kind_of_run_is_refused(tmp_path, other, message):
+    first = trainer(callbacks=[Counting()])
+    first.fit((X, Y), epochs=1, **DATA)
+    run = other()
+    before = comparable(run)
+    with pytest.raises(ValueError, match=message):
+        run.load_state_dict(first.state_dict())
+    assert comparable(run) == before
+
+
+def test_what_does_not_fit_changes_nothing():
+    first = trainer(callbacks=[Counting()])
+    first.fit((X, Y), epochs=1, **DATA)
+    run = trainer(3)
+    before = comparable(run)
+    with pytest.raises(ValueError, match="has a callback Counting, which is missing here"):
+        run.load_state_dict(first.state_dict())  # found when model and optimizer are in place
+    assert comparable(run) == before
+    model = nn.Sequential(nn.Linear(5, 3))
+    other = pn.Trainer(
+        model, nn.CrossEntropyLoss(), optim.Adam(model), schedule=optim.OneCycleLR(max_lr=0.01)
+    )
+    with pytest.raises(ValueError, match=r"missing '0\.weight'"):
+        other.load_state_dict(first.state_dict())
+
+
+def test_weights_are_not_a_run_and_a_run_holds_weights(tmp_path):
+    run = trainer()
+    pn.save_weights(run.model, tmp_path / "w.safetensors")
+    with pytest.raises(pn.CheckpointError, match="holds weights alone"):
+        read_run(tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"a run is written as \.safetensors"):
+        run.save(tmp_path / "run.npz")
+    assert names(tmp_path) == ["w.safetensors"]
+
+
+def test_a_newer_file_is_refused_with_the_version_it_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "SCHEMA", 2)
+    monkeypatch.setattr(storage, "NEEDS", "0.9.0")
+    trainer().save(tmp_path / "new.safetensors")
+    monkeypatch.undo()
+    with pytest.raises(pn.CheckpointError, match=r"newer portanet: it needs 0\.9\.0 or later"):
+        read_run(tmp_path / "new.safetensors")
+
+
+def test_a_file_says_what_wrote_it(tmp_path):
+    trainer().save(tmp_path / "run.safetensors")
+    safetensors = pytest.importorskip("safetensors")
+    with safetensors.safe_open(tmp_path / "run.safetensors", framework="np") as file:
+        words = file.metadata()
+        assert {"model.a.weight", "model.norm.running_mean"} < set(file.keys())
+    assert words["portanet"] == pn.__version__
+    assert (words["schema"], words["backend"], words["dtype"]) == ("1", "numpy", "float32")
+    assert words["created"].endswith("+00:00")
+    assert json.loads(words["state"])["step"] == 0
+
+
+@pytest.mark.parametrize("position", np.linspace(0.0, 0.999, 40))
+def test_no_flipped_bit_goes_unseen(tmp_path, position):
+    run = trainer()
+    run.save(tmp_path / "run.safetensors")
+    whole = bytearray((tmp_path / "run.safetensors").read_bytes())
+    whole[int(position * len(whole))] ^= 0b100
+    (tmp_path / "run.safetensors").write_bytes(whole)
+    with pytest.raises(pn.CheckpointError, match=r"run\.safetensors"):
+        read_run(tmp_path / "run.safetensors")
+
+
+# --- states as text and arrays --------------------------------------------------------------------
+
+STATES = [
+    None,
+    {"a": [1, 2.5, "x", None, True, []], "": {}},
+    {"betas": (0.9, 0.999), "nested": ((1,), [(2.0,)])},
+    [0.1, float("inf"), -0.0, 1e-320],
+    {"x": {"y": [{"z": (1.0, [2.0, 3.0])}]}},
+]
+
+
+@pytest.mark.parametrize("state", STATES, ids=str)
+def test_states_come_back_as_they_were(state):
+    text, arrays = pack(state)
+    assert repr(unpack(text, arrays)) == repr(state)
+
+
+def test_arrays_in_a_state_come_back_by_name():
+    text, arrays = pack({"a": {"b": np.arange(3)}, "n": float("nan")})
+    assert list(arrays) == ["a.b"]
+    back = unpack(text, arrays)
+    np.testing.assert_array_equal(back["a"]["b"], np.arange(3))
+    assert back["n"] != back["n"]
+
+
+@pytest.mark.parametrize(
+    ("state", "where"),
+    [
+        ({"a": [1, {2, 3}]}, r"'a\.1': cannot be saved: set"),
+        ({"a": {3: 1}}, r"'a': the keys must be names, got \[3\]"),
+        ({"__array__": 1}, r"'': the keys must be names"),
+        ({"f": max}, r"'f': cannot be saved: builtin_function"),
+    ],
+)
+def test_what_cannot_be_saved_is_named(state, where):
+    with pytest.raises(TypeError, match=where):
+        pack(state)
+
+
+def test_a_callback_that_cannot_be_saved_is_told_before_training(tmp_path):
+    class Odd(pn.Callback):
+        def state_dict(self):
+            return {"what": object()}
+
+    run = trainer(callbacks=[Odd()])
+    with pytest.raises(TypeError, match=r"callbacks\.0\.state\.what"):
+        run.fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    assert run.step == 0

@@ -1,0 +1,232 @@
+"""What becomes of steps whose numbers are not finite."""
+
+import numpy as np
+import pytest
+
+import portanet as pn
+from portanet import nn, optim
+from portanet.train.guard import Guard
+
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(48, 3)).astype("f4"), RNG.integers(2, size=48)
+BAD = 9  # the step, from 1, whose numbers are not finite; an epoch has 6
+
+
+class Spoil(nn.Layer):
+    """y = x, but where it is on, its output, or its gradient, is not finite."""
+
+    def __init__(self, forward=1.0, backward=1.0):
+        self.factors = forward, backward
+        self.on = False
+
+    def vjp(self, x, ctx):
+        up, down = self.factors if self.on and ctx.training else (1.0, 1.0)
+        return x * up, lambda dy: (dy * down, {})
+
+
+class SpoilSteps(pn.Callback):
+    """Turns the layer on for the steps of these numbers."""
+
+    def __init__(self, layer, steps):
+        self.layer, self.steps = layer, steps
+
+    def on_fit_begin(self, trainer):
+        self.on_step_end(trainer, trainer.step)
+
+    def on_step_end(self, trainer, step):
+        self.layer.on = step + 1 in self.steps
+
+
+def trainer(spoil, steps=(BAD,), make=optim.Adam, **options):
+    layers = {
+        "fc1": nn.Linear(3, 4),
+        "norm": nn.BatchNorm1d(4),
+        "odd": spoil,
+        "act": nn.LeakyReLU(),
+        "fc2": nn.Linear(4, 2),
+    }
+    model = nn.Sequential(layers).initialize(0)
+    options.setdefault("callbacks", [SpoilSteps(spoil, steps)])
+    return pn.Trainer(model, nn.CrossEntropyLoss(), make(model), **options)
+
+
+def fit(run, epochs=3):
+    return run.fit((X, Y), epochs=epochs, batch_size=8, progress=False)
+
+
+def arrays(run):
+    """Return copies of all that a step changes."""
+    here = run.model.backend
+    state = run.model.state_dict() | run.optimizer.arrays
+    return {name: np.array(here.to_numpy(array)) for name, array in state.items()}
+
+
+class Keeping(pn.Callback):
+    """Keeps what each step left."""
+
+    def __init__(self):
+        self.after = {}
+
+    def on_step_end(self, trainer, step):
+        self.after[step] = arrays(trainer)
+
+
+@pytest.fixture(params=[False, True], ids=["at once", "when read"])
+def asynchronous(request, library):
+    """Whether the losses are looked at in each step, or when they are read."""
+    library.backend.asynchronous = request.param
+    return request.param
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.usefixtures("library")
+def test_an_output_that_is_not_finite_is_named_with_its_step(value):
+    run = trainer(Spoil(forward=value))
+    with pytest.raises(FloatingPointError) as told:
+        fit(run)
+    message = "the output of Spoil 'odd' is the first that is not finite"
+    assert str(told.value).startswith(f"step {BAD} (epoch 2): {message}; ")
+    assert "on_nan='skip'" in str(told.value)
+    assert run.step == BAD - 1
+    assert all(np.isfinite(array).all() for array in arrays(run).values())
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("bad", [BAD, 12])  # within an epoch, and its last: there is no next loss
+def test_a_gradient_that_is_not_finite_is_named_with_its_step(bad):
+    with pytest.raises(FloatingPointError) as told:
+        fit(trainer(Spoil(backward=float("nan")), [bad]))
+    # What lies before the layer has the bad gradient, and of that the last is the nearest to it.
+    assert "BatchNorm1d 'norm'" in str(told.value)
+    assert str(told.value).startswith(f"step {bad} (epoch 2): ")
+
+
+def test_where_numbers_are_read_late_the_step_is_still_the_first(library):
+    library.backend.asynchronous = True
+    with pytest.raises(FloatingPointError, match=rf"^step {BAD} \(epoch 2\): the parameters of"):
+        fit(trainer(Spoil(forward=float("nan"))))
+
+
+def test_the_loss_itself_may_be_what_is_not_finite():
+    class Loss(nn.MSELoss):
+        def vjp(self, scores, target, *rest):
+            value, pullback = super().vjp(scores, target, *rest)
+            return value * float("inf"), pullback
+
+    model = nn.Sequential(nn.Linear(3, 1)).initialize(0)
+    run = pn.Trainer(model, Loss(), optim.SGD(model, lr=0.1))
+    with pytest.raises(FloatingPointError, match=r"step 1 .*the loss is not finite, and the model"):
+        run.fit((X, X[:, :1]), progress=False)
+
+
+def test_a_rate_that_is_too_high_is_told_from():
+    model = nn.Sequential(nn.Linear(3, 30), nn.ReLU(), nn.Linear(30, 1)).initialize(0)
+    run = pn.Trainer(model, nn.MSELoss(), optim.SGD(model, lr=1e6))
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(FloatingPointError, match="a lower rate, ClipGradNorm"),
+    ):
+        run.fit((X, X[:, :1]), epochs=50, progress=False)
+
+
+# --- skip -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+@pytest.mark.parametrize("bad", [(BAD,), (1,), (1, 2, BAD, 12)], ids=str)
+def test_a_skipped_step_leaves_everything_as_it_was(library, where, bad):
+    spoil, kept = Spoil(**{where: float("nan")}), Keeping()
+    run = trainer(spoil, on_nan="skip", callbacks=[SpoilSteps(spoil, bad), kept])
+    start = arrays(run)
+    history = fit(run)
+    assert run.step == 18
+    for step in range(1, 19):
+        before, after = kept.after.get(step - 1, start), kept.after[step]
+        for name, array in after.items():
+            # The optimizer's arrays begin at zero in the first step.
+            old = before.get(name, np.zeros_like(array))
+            if step in bad:
+                np.testing.assert_array_equal(array, old, err_msg=f"{name}, step {step}")
+            elif "weight" in name:
+                assert (array != old).any(), f"{name}, step {step}"
+    counts = [float(sum(6 * epoch < step <= 6 * epoch + 6 for step in bad)) for epoch in range(3)]
+    assert history["undone"] == counts
+    assert np.isfinite(history["loss"]).all()
+    losses = history.steps["loss"]
+    assert len(losses) == 18
+    if where == "forward":
+        assert [k + 1 for k, loss in enumerate(losses) if not np.isfinite(loss)] == list(bad)
+    library.check(run.model.params["fc1.weight"], (4, 3))
+
+
+@pytest.mark.parametrize("mode", ["skip", "rollback"])
+@pytest.mark.usefixtures("library")
+def test_where_nothing_goes_wrong_nothing_is_changed(mode):
+    plain, watched = trainer(Spoil(), ()), trainer(Spoil(), (), on_nan=mode)
+    assert fit(watched)["loss"] == fit(plain)["loss"]
+    assert watched.history["undone"] == [0.0] * 3
+    for name, array in arrays(plain).items():
+        np.testing.assert_array_equal(arrays(watched)[name], array)
+
+
+@pytest.mark.parametrize("mode", ["skip", "rollback"])
+def test_an_epoch_of_which_nothing_is_left_is_an_error(mode):
+    run = trainer(Spoil(forward=float("nan")), range(7, 13), on_nan=mode)
+    with pytest.raises(FloatingPointError, match="all 6 steps gave numbers not finite"):
+        fit(run)
+    assert all(np.isfinite(array).all() for array in arrays(run).values())
+
+
+def test_the_mean_of_an_epoch_leaves_skipped_steps_out():
+    spoil = Spoil(forward=float("nan"))
+    run = trainer(spoil, (2,), lambda model: optim.SGD(model, lr=0.0), on_nan="skip")
+    history = fit(run, 1)
+    losses = history.steps["loss"]
+    assert history["loss"] == [pytest.approx(np.mean(losses[:1] + losses[2:]), rel=1e-6)]
+
+
+# --- rollback -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+@pytest.mark.usefixtures("asynchronous")
+def test_rollback_goes_back_to_the_last_good_state(where, monkeypatch):
+    monkeypatch.setattr(Guard, "WINDOW", 3)
+    spoil, kept = Spoil(**{where: float("nan")}), Keeping()
+    run = trainer(spoil, (8,), on_nan="rollback", callbacks=[SpoilSteps(spoil, (8,)), kept])
+    history = fit(run)
+    # Steps 7, 8 and 9 are undone when they are read; step 10 goes on from where step 6 ended.
+    assert history["undone"] == [0.0, 3.0, 0.0]
+    assert np.isfinite(history["loss"]).all()
+    assert run.step == 18
+    whole, plain = trainer(Spoil(), ()), Keeping()
+    whole.callbacks.append(plain)
+    fit(whole)
+    for name, array in kept.after[6].items():
+        np.testing.assert_array_equal(array, plain.after[6][name])
+    for name, array in kept.after[18].items():
+        assert np.isfinite(array).all(), name
+
+
+def test_rollback_restores_before_the_next_step(monkeypatch):
+    monkeypatch.setattr(Guard, "WINDOW", 3)
+    spoil, kept = Spoil(backward=float("nan")), Keeping()
+    freeze = optim.StepLR(step_size=1, gamma=0.0, by="epoch")  # from the second epoch on, lr is 0
+    run = trainer(
+        spoil,
+        make=lambda model: optim.SGD(model, lr=0.1),
+        on_nan="rollback",
+        schedule=freeze,
+        callbacks=[SpoilSteps(spoil, (5,)), kept],
+    )
+    fit(run, 2)
+    for name, array in kept.after[12].items():
+        if "running" not in name and "batches" not in name:
+            np.testing.assert_array_equal(array, kept.after[3][name])
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="on_nan must be one of raise, skip, rollback, got 'stop'"):
+        trainer(Spoil(), on_nan="stop")
