@@ -9,12 +9,14 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import copy
 from typing import Any, ClassVar, Self
 
+from portanet.conversion import REAL, cast, float_dtype, real_dtype, require_fit
 from portanet.kernels import Array as Array
 from portanet.kernels import Kernels
-from portanet.random import Key, Shape
+from portanet.memory import Memory as Memory
+from portanet.memory import of_process
+from portanet.random import Key as Key
+from portanet.random import Shape as Shape
 from portanet.registry import known, place
-
-_REAL = "biuf"  # NumPy's kinds of dtypes that hold real numbers
 
 
 class BackendError(RuntimeError):
@@ -38,15 +40,16 @@ class Backend(Kernels):
     # Where an array says its device with something hashable: a library's devices may not be.
     device_key: ClassVar[str] = "device"
     threads = 1  # how many of portanet's own threads may compute at once
+    asynchronous = False  # whether reading a number waits for work that was only asked for
 
     def __init__(self, device: Any = None, dtype: str = "float32") -> None:
+        if not hasattr(self, "name"):
+            raise TypeError(f"{type(self).__name__} is no library: a subclass names one")
         reason = self.unavailable()
         if reason is not None:
             raise BackendError(f"backend '{self.name}' cannot be used: {reason}")
-        if dtype not in ("float32", "float64"):
-            raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+        self.dtype = dtype = float_dtype(dtype)
         self.xp = self.load()
-        self.dtype = dtype = str(dtype)  # NumPy's own dtypes equal these words
         try:
             self.device = self.probe(device, dtype).device
         except Exception as error:
@@ -68,7 +71,7 @@ class Backend(Kernels):
     def retyped(self, dtype: str) -> Self:
         """Return the same backend with another default dtype."""
         other = copy(self)
-        other.dtype = dtype
+        other.dtype = float_dtype(dtype)
         return other
 
     def __repr__(self) -> str:
@@ -110,14 +113,13 @@ class Backend(Kernels):
 
         `x` is an array of any backend, or anything that ``numpy.asarray`` takes. Without `dtype`,
         floating-point numbers take the backend's `dtype`; integers and booleans keep theirs.
-        Raises TypeError for complex numbers, strings and objects, ValueError for ragged lists.
+        Raises TypeError for complex numbers, strings and objects, ValueError for ragged lists and
+        for numbers that the dtype cannot hold.
         """
         import numpy as np
 
         if dtype is not None:
-            if np.dtype(dtype).kind not in _REAL:
-                raise TypeError(f"dtype must be one of real numbers, got {dtype!r}")
-            dtype = np.dtype(dtype).name
+            dtype = real_dtype(self.xp, dtype)
         source = place(x)
         here = source is not None and (source.name, source.device) == (self.name, self.device)
         # NumPy's own arrays take the longer way, which makes plain ones of scalars, subclasses and
@@ -128,14 +130,17 @@ class Backend(Kernels):
                 raise TypeError(f"expected real numbers, got {kind} of dtype {dtype_name(x)}")
             if dtype is None and self.xp.isdtype(x.dtype, "real floating"):
                 dtype = self.dtype
-            return x if dtype is None else self.xp.astype(x, getattr(self.xp, dtype), copy=False)
+            if dtype is None:
+                return x
+            require_fit(self.xp, x, getattr(self.xp, dtype))
+            return self.xp.astype(x, getattr(self.xp, dtype), copy=False)
         if hasattr(x, "filled") and np.ma.is_masked(x):
             raise ValueError("expected numbers, got masked ones; x.filled(…) gives them a value")
         try:
             host = np.asarray(x) if source is None else source.to_numpy(x)
         except ValueError as error:
             raise ValueError(f"expected numbers in rows of equal length: {error}") from error
-        if host.dtype.kind not in _REAL:
+        if host.dtype.kind not in REAL:
             raise TypeError(f"expected real numbers, got {type(x).__name__} of dtype {host.dtype}")
         if dtype is None and host.dtype.kind == "f":
             dtype = self.dtype
@@ -143,7 +148,7 @@ class Backend(Kernels):
         native = host.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
         # A column of a structured array may have strides that no other library knows.
         odd = any(step % host.itemsize for step in host.strides)
-        return self.from_numpy(host.astype(native, copy=odd))
+        return self.from_numpy(cast(host, native, copy=odd))
 
     def from_numpy(self, host: Any) -> Array:
         """Return a NumPy array's values on this device, with its (native) dtype."""
@@ -161,7 +166,8 @@ class Backend(Kernels):
         """Return numbers uniform in [0, 1) for samples (N, F), the first of which is `first`.
 
         A sample's depend on the key and its index alone, so a part of a batch draws what the whole
-        would. The generic version draws on the host: masks then agree between backends.
+        would. The generic version draws on the host; a backend's own draws the same numbers, so
+        masks agree between backends.
         """
         return self.from_numpy(key.samples(shape, dtype, first))
 
@@ -190,6 +196,14 @@ class Backend(Kernels):
 
     def release_memory(self) -> None:
         """Give memory that is free, but kept for later arrays, back to the system."""
+
+    def memory(self) -> Memory:
+        """Return the bytes in use, and the most so far; the generic version, the process's own."""
+        return of_process()
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Say whether an error means that an array found no room."""
+        return isinstance(error, MemoryError)
 
 
 def backend_of(array: Array, *others: Array) -> Backend:

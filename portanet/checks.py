@@ -6,8 +6,13 @@ brings a word from the other side is told the one that is used here.
 
 import inspect
 from abc import ABCMeta
+from collections.abc import Collection, Iterable, Mapping
 from functools import wraps
+from math import inf
 from operator import index
+from os import PathLike
+from pathlib import Path
+from reprlib import repr as shortened  # a whole array would bury the message
 from typing import Any, TypeVar, Unpack, get_args, get_origin
 
 Pair = tuple[int, int]
@@ -102,48 +107,102 @@ def one_of_them(function: Any) -> Any:
     return checked
 
 
-def integer(what: str, value: Any, least: int = 1) -> int:
+def flag(what: str, value: Any) -> bool:
+    """Return `value` as a bool, or raise TypeError: any word, "no" among them, would be true."""
+    if type(value).__name__ != "bool":  # Python's, or NumPy's
+        raise TypeError(f"{what} must be True or False, got {shortened(value)}")
+    return bool(value)
+
+
+def integer(what: str, value: Any, least: float = 1) -> int:
     """Return `value` as an int of at least `least`, or raise TypeError or ValueError."""
     try:
         number = index(value)
     except TypeError:
-        raise TypeError(f"{what} must be an int, got {value!r}") from None
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{what} must be an int, got {shortened(value)}")
     if number < least:
         raise ValueError(f"{what} must be at least {least}, got {value!r}")
     return number
 
 
+def lengths(what: str, value: Any, least: int = 0) -> tuple[int, ...]:
+    """Return a shape: a tuple of ints of at least `least`, or raise TypeError or ValueError."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{what} must be a tuple of ints, got {shortened(value)}")
+    return tuple(integer(what, length, least) for length in value)
+
+
+def listed(what: str, values: Any) -> list[Any]:
+    """Return a list of what an iterable holds, or raise TypeError where it is none, or a word."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{what} must be a list, got {shortened(values)}")
+    return list(values)
+
+
+def complete(who: str, state: Any, keys: Collection[str]) -> Mapping[str, Any]:
+    """Return a state, or raise TypeError where it is no mapping, ValueError where it lacks keys."""
+    if lacking := [key for key in keys if key not in instance("state", state, Mapping)]:
+        raise ValueError(f"{who}: the state lacks {', '.join(lacking)}")
+    return state  # type: ignore[no-any-return]
+
+
 def instance(what: str, value: Kind, kind: type[Any]) -> Kind:
     """Return `value`, or raise TypeError where it is no `kind`."""
     if not isinstance(value, kind):
-        raise TypeError(f"{what} must be a {kind.__name__}, got {value!r}")
+        a = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{what} must be {a} {kind.__name__}, got {shortened(value)}")
     return value
+
+
+def path(what: str, value: Any) -> Path:
+    """Return a Path, or raise TypeError for anything but a path or a str."""
+    if not isinstance(value, (str, PathLike)):
+        raise TypeError(f"{what} must be a str or a Path, got {shortened(value)}")
+    return Path(value)
 
 
 def pair(what: str, value: Any, least: int = 1) -> Pair:
     """Return ``(height, width)`` from an int or a pair of ints of at least `least`."""
     both = value if isinstance(value, (tuple, list)) else (value, value)
     if len(both) != 2:
-        raise ValueError(f"{what} must be an int or a pair of ints, got {value!r}")
+        raise ValueError(f"{what} must be an int or a pair of ints, got {shortened(value)}")
     return integer(what, both[0], least), integer(what, both[1], least)
 
 
-def number(what: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
-    """Return `value` as a float in [low, high], or raise TypeError or ValueError."""
+def number(
+    what: str, value: Any, low: float = 0.0, high: float = inf, *, infinite: bool = False
+) -> float:
+    """Return `value` as a float in [low, high], or raise TypeError or ValueError.
+
+    `infinite` says whether ±∞ will do, where it is in the range.
+    """
     try:
-        result = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{what} must be a number, got {value!r}") from None
+        result = None if isinstance(value, (str, bytes, bool)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        result = None
+    if result is None:
+        raise TypeError(f"{what} must be a number, got {shortened(value)}")
     if not low <= result <= high:
         raise ValueError(f"{what} must be in [{low:g}, {high:g}], got {value!r}")
+    if abs(result) == inf and not infinite:
+        raise ValueError(f"{what} must be finite, got {value!r}")
     return result
+
+
+def word(what: str, value: Any, *words: str) -> str:
+    """Return `value`, or raise ValueError where it is none of the words."""
+    if not isinstance(value, str) or value not in words:
+        *first, last = map(repr, words)
+        raise ValueError(f"{what} must be {', '.join(first)} or {last}, got {shortened(value)}")
+    return value
 
 
 def sign_of(monitor: str, mode: str = "auto") -> float:
     """Return 1 where the larger value of a quantity is the better, else −1."""
-    if mode not in ("auto", "min", "max"):
-        raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
-    if mode == "auto":
+    instance("monitor", monitor, str)
+    if word("mode", mode, "auto", "min", "max") == "auto":
         if not any(word in monitor for word in ("loss", "error", "acc")):
             raise ValueError(f"say with mode='min' or 'max' which {monitor!r} is the better")
         mode = "max" if "acc" in monitor else "min"
@@ -155,7 +214,7 @@ def checked_betas(betas: tuple[float, float]) -> tuple[float, float]:
     try:
         first, second = betas
     except (TypeError, ValueError):
-        raise TypeError(f"betas must be a pair of numbers, got {betas!r}") from None
+        raise TypeError(f"betas must be a pair of numbers, got {shortened(betas)}") from None
     for beta in (first, second):
         if number("betas", beta) >= 1.0:
             raise ValueError(f"betas must be in [0, 1), got {beta!r}")

@@ -13,6 +13,7 @@ from math import prod, sqrt
 from typing import Any
 
 from portanet.backend import Array, Backend, backend_of, dtype_name
+from portanet.checks import flag, number
 from portanet.nn.context import Context
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
@@ -71,6 +72,11 @@ def check_gradients(
     away from it.
     """
     backend = backend_of(x)
+    if not isinstance(function, Layer | Loss):
+        raise TypeError(f"function must be a Layer or a Loss, got {function!r}")
+    training, elementwise = flag("training", training), flag("elementwise", elementwise)
+    if eps is not None and number("eps", eps) == 0.0:
+        raise ValueError("eps must be above 0, got 0")
     if not bool(backend.xp.all(backend.xp.isfinite(x))):
         raise ValueError("check_gradients: x contains numbers that are not finite")
     key = Key(seed).child("check_gradients")
@@ -171,6 +177,9 @@ def _layer(
 def _loss(
     loss: Loss, x: Array, target: Array, sample_weight: Array | None
 ) -> tuple[dict[str, Array], dict[str, Array], Value]:
+    if target is None:
+        raise TypeError("check_gradients: a loss needs a target")
+    loss.normalizer(target, sample_weight)  # refuses what gives no one number
     dx = loss.vjp(x, target, sample_weight)[1](1.0)
 
     def value(name: str, direction: Array, step: float) -> float:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from portanet.checks import integer, lengths
+from portanet.conversion import float_dtype
+
 Shape = tuple[int, ...]
 
 
@@ -34,22 +37,30 @@ class Key:
 
     def child(self, *names: str | int) -> "Key":
         """Return the key of a sub-purpose."""
-        plain = tuple(name if isinstance(name, str) else operator.index(name) for name in names)
+        try:
+            plain = tuple(name if isinstance(name, str) else operator.index(name) for name in names)
+        except TypeError:
+            raise TypeError(f"a key's path holds words and integers, got {names!r}") from None
         return Key(self.seed, self.path + plain)
 
     def bits(self, n: int, skip: int = 0) -> Any:
         """Return `n` random 64-bit words, uint64 of shape ``(n,)``, after `skip` blocks of 4."""
-        import hashlib
-
         from numpy.random import Philox
 
+        n, skip = integer("n", n, least=0), integer("skip", skip, least=0)
+        return Philox(key=self.number(), counter=skip).random_raw(n)
+
+    def number(self) -> int:
+        """Return Philox's key, of 128 bits: the generator of numbers that belongs to this key."""
+        import hashlib
+
         digest = hashlib.blake2b(repr((self.seed, *self.path)).encode(), digest_size=16).digest()
-        return Philox(key=int.from_bytes(digest, "little"), counter=skip).random_raw(n)
+        return int.from_bytes(digest, "little")
 
     def uniform(self, shape: Shape, dtype: str = "float64") -> Any:
         """Return numbers uniform in [0, 1), with 53 random bits (24 in float32)."""
-        n = prod(shape)
-        if dtype == "float32":
+        n = prod(lengths("shape", shape))
+        if float_dtype(dtype) == "float32":
             halves = self.bits((n + 1) // 2).astype("<u8", copy=False).view("<u4")[:n]
             return ((halves >> 8).astype("float32") * 2.0**-24).reshape(shape)
         return ((self.bits(n) >> 11) * 2.0**-53).reshape(shape)
@@ -59,10 +70,11 @@ class Key:
 
         Each row begins at a Philox block of its own (4 words), so rows can be drawn by themselves.
         """
-        n, f = shape
-        single = dtype == "float32"
+        if len(lengths("shape", shape)) != 2:
+            raise ValueError(f"shape must be (N, F), got {shape!r}")
+        (n, f), single = shape, float_dtype(dtype) == "float32"
         blocks = -(-f // (8 if single else 4))
-        words = self.bits(4 * blocks * n, skip=blocks * first)
+        words = self.bits(4 * blocks * n, skip=blocks * integer("first", first, least=0))
         if single:
             halves = words.astype("<u8", copy=False).view("<u4").reshape(n, 8 * blocks)[:, :f]
             return (halves >> 8).astype("float32") * 2.0**-24
@@ -72,7 +84,7 @@ class Key:
         """Return standard normal numbers, float64, by the Box-Muller transform (1958)."""
         import numpy as np
 
-        n = prod(shape)
+        n = prod(lengths("shape", shape))
         half = (n + 1) // 2
         u = self.uniform((2, half))
         radius, angle = np.sqrt(-2.0 * np.log1p(-u[0])), 2.0 * np.pi * u[1]
@@ -83,7 +95,9 @@ class Key:
         return self.bits(n).argsort(kind="stable")
 
     def integers(self, high: int, shape: Shape) -> Any:
-        """Return integers uniform in [0, high), int64; `high` is below 2**53."""
+        """Return integers uniform in [0, high), int64; `high` is at most 2**53."""
+        if integer("high", high) > 2**53:
+            raise ValueError(f"high must be at most 2**53, got {high!r}")
         return (self.uniform(shape) * high).astype("int64")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from portanet import registry
 from portanet.backend import Array, Backend, BackendError
-from portanet.checks import check_options
+from portanet.checks import check_options, instance
 from portanet.registry import known
 
 _process: Backend | None = None
@@ -25,7 +25,7 @@ def make_backend(
     name: str, *, device: Any = None, dtype: str = "float32", **options: Any
 ) -> Backend:
     """Return a backend by name without selecting it; arguments and errors as `set_backend`."""
-    classes = known()
+    classes, name = known(), instance("a backend's name", name, str)
     if name == "auto":
         name = "cupy" if "cupy" in classes and classes["cupy"].unavailable() is None else "numpy"
     if name in registry.broken:

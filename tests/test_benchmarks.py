@@ -71,7 +71,24 @@ def test_a_quick_round_prints_and_writes_every_contender(tmp_path):
     assert "  + portanet" in printed
 
 
-@pytest.mark.parametrize("module", ["", ".profile", ".limits", ".growth"])
+def test_a_quick_round_on_a_gpu_prints_and_writes_every_contender(tmp_path):
+    only = ("--only", "mlp-784,cnn-5x5-b32", "--batch", 64)
+    printed, written = figures_of(tmp_path / "f.json", *only, module="benchmarks.gpu")
+    assert "TF32 off" in printed
+    assert (written["tf32"], written["steps"]) == (False, 1)
+    for name in ("mlp-784", "cnn-5x5-b32"):
+        assert f"\n{name}: " in printed
+        for contender, result in written["figures"][name].items():
+            assert f"  {contender}" in printed
+            if result.keys() == {"skipped"}:  # no GPU, or no library
+                assert result["skipped"] in printed
+                assert "ended" not in result["skipped"]
+            else:
+                assert result["milliseconds"][0] > 0
+    assert ", batch 64" in printed
+
+
+@pytest.mark.parametrize("module", ["", ".profile", ".limits", ".growth", ".gpu"])
 def test_unknown_names_and_impossible_files_are_said(module):
     done = run("--only", "mlp-785", module=f"benchmarks{module}")
     assert done.returncode == 2

@@ -503,40 +503,6 @@ def test_repr_of_layers_with_windows(text: str) -> None:
     assert repr(REPRS[text]) == text
 
 
-WRONG = {
-    "Conv2d: padding_mode must be one of zeros, reflect, replicate, circular, got 'mirror'": (
-        lambda: nn.Conv2d(1, 1, 3, padding_mode="mirror")
-    ),
-    "kernel_size must be an int for sequences, got (3, 3)": lambda: nn.Conv1d(1, 1, (3, 3)),
-    "stride must be at least 1, got 0": lambda: nn.Conv1d(1, 1, 3, 0),
-    "padding must be at least 0, got -1": lambda: nn.MaxPool1d(3, padding=-1),
-    'padding="same" needs stride 1, got stride (1, 2)': (
-        lambda: nn.Conv1d(1, 1, 3, 2, padding="same")
-    ),
-    "MaxPool1d: padding must be at most half of kernel_size 3, got 2": (
-        lambda: nn.MaxPool1d(3, padding=2)
-    ),
-    "MaxPool2d: padding must be at most half of kernel_size 2, got 2": (
-        lambda: nn.MaxPool2d(2, padding=2, dilation=3)
-    ),
-    "divisor_override must be at least 1, got 0": lambda: nn.AvgPool2d(2, divisor_override=0),
-    "ConvTranspose2d: output_padding must be less than stride or dilation, got 2 for 2 and 1": (
-        lambda: nn.ConvTranspose2d(1, 1, 3, 2, output_padding=2)
-    ),
-    "ConvTranspose2d: groups must divide in_channels and out_channels, got 2 for 4 and 3": (
-        lambda: nn.ConvTranspose2d(4, 3, 1, groups=2)
-    ),
-    "output_size must be at least 1, got 0": lambda: nn.AdaptiveAvgPool2d((None, 0)),
-    "output_size must be an int or a pair of ints, got": lambda: nn.AdaptiveAvgPool2d((1, 2, 3)),
-}
-
-
-@pytest.mark.parametrize("message", WRONG)
-def test_wrong_windows(message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
-        WRONG[message]()
-
-
 MISFITS = {
     "Conv2d: padding_mode='reflect' of 2 pixels allows padding of 1, got 2": (
         nn.Conv2d(1, 1, 3, padding=(0, 2), padding_mode="reflect"),

@@ -403,29 +403,6 @@ def test_wrong_dtypes_and_arguments(place: Any) -> None:
         loss(scores, [0, 1, 2])
 
 
-BAD_OPTIONS = {
-    "has no option 'from_logits'; it takes weight, ignore_index, reduction": lambda: nn.CrossEntropyLoss(from_logits=True),
-    "label_smoothing must be in [0, 1], got 1.5": lambda: nn.CrossEntropyLoss(label_smoothing=1.5),
-    "ignore_index must be an int, got None": lambda: nn.CrossEntropyLoss(ignore_index=None),
-    "CrossEntropyLoss: expected weight of shape (K,), got (1, 2)": lambda: nn.CrossEntropyLoss([[1.0, 2.0]]),
-    "weight must be finite and not negative, got [1.0, -2.0]": lambda: nn.NLLLoss([1.0, -2.0]),
-    "weight must be finite and not negative, got [1.0, nan]": lambda: nn.CrossEntropyLoss(np.array([1.0, NAN])),
-    "pos_weight must be finite and not negative, got inf": lambda: nn.BCEWithLogitsLoss(pos_weight=INF),
-    "expected numbers in rows of equal length": lambda: nn.BCEWithLogitsLoss([[1.0], [1.0, 2.0]]),
-    "delta must be above 0": lambda: nn.HuberLoss(delta=0.0),
-    "delta must be in [0, inf], got -1": lambda: nn.HuberLoss(delta=-1),
-    "beta must be in [0, inf], got -1": lambda: nn.SmoothL1Loss(beta=-1),
-    "beta must be a number, got 'x'": lambda: nn.SmoothL1Loss(beta="x"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("message", BAD_OPTIONS)
-def test_wrong_options(message: str) -> None:
-    with pytest.raises((TypeError, ValueError)) as caught:
-        BAD_OPTIONS[message]()
-    assert message in str(caught.value)
-
-
 def test_mixed_backends_are_both_named() -> None:
     pn.set_backend("numpy")
     scores = pn.asarray(np.zeros((3, 4)))

@@ -7,11 +7,32 @@ Gradients are masked by multiplication: choosing element by element (`where`) co
 as much where the choice is hard to foresee.
 """
 
+from typing import Any
+
 from portanet.backend import Array
 from portanet.checks import integer, number
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.initialization import Constant
 from portanet.nn.layer import Layer
+
+
+def _positive(xp: Any, x: Array) -> Array:
+    # An array of zeros, not the number: NumPy compares two arrays several times as fast.
+    return xp.maximum(x, xp.zeros_like(x))
+
+
+def _where_positive(xp: Any, dy: Array, x: Array) -> Array:
+    return dy * xp.astype(x > 0, dy.dtype)
+
+
+def _leaky(xp: Any, x: Array, slope: float) -> Array:
+    zeros = xp.zeros_like(x)
+    return xp.maximum(x, zeros) + slope * xp.minimum(x, zeros)
+
+
+def _leaky_back(xp: Any, dy: Array, x: Array, slope: float) -> Array:
+    above = dy * xp.astype(x > 0, dy.dtype)
+    return above + slope * (dy - above)
 
 
 class ReLU(Layer):
@@ -23,12 +44,12 @@ class ReLU(Layer):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps y: it is positive where x is."""
-        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
-        # An array of zeros, not the number: NumPy compares two arrays several times as fast.
-        y = xp.maximum(x, xp.zeros_like(x))
+        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
+        xp, masked = backend.xp, backend.fused(_where_positive)
+        y = backend.fused(_positive)(xp, x)
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (dy * xp.astype(y > 0, dy.dtype) if needs_input_grad else None), {}
+            return (masked(xp, dy, y) if needs_input_grad else None), {}
 
         return y, pullback
 
@@ -48,15 +69,12 @@ class LeakyReLU(Layer):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps x."""
-        xp, slope, needs_input_grad = self.accept(x).xp, self.negative_slope, ctx.needs_input_grad
-        zeros = xp.zeros_like(x)
-        y = xp.maximum(x, zeros) + slope * xp.minimum(x, zeros)
+        backend, slope, needs_input_grad = self.accept(x), self.negative_slope, ctx.needs_input_grad
+        xp, leaky_back = backend.xp, backend.fused(_leaky_back)
+        y = backend.fused(_leaky)(xp, x, slope)
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            if not needs_input_grad:
-                return None, {}
-            above = dy * xp.astype(x > 0, dy.dtype)
-            return above + slope * (dy - above), {}
+            return (leaky_back(xp, dy, x, slope) if needs_input_grad else None), {}
 
         return y, pullback
 

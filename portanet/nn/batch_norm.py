@@ -4,7 +4,7 @@ from math import prod
 from typing import Any
 
 from portanet.backend import Array
-from portanet.checks import integer, number
+from portanet.checks import flag, integer, number
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.initialization import Ones, Zeros
 from portanet.nn.layer import Layer
@@ -26,10 +26,10 @@ class _BatchNorm(Layer):
         self.num_features = integer("num_features", num_features)
         self.eps = number("eps", eps)
         self.momentum = None if momentum is None else number("momentum", momentum, high=1.0)
-        if affine:
+        if flag("affine", affine):
             self.add_parameter("weight", (num_features,), Ones())
             self.add_parameter("bias", (num_features,), Zeros())
-        if track_running_stats:
+        if flag("track_running_stats", track_running_stats):
             self.add_buffer("running_mean", (num_features,), 0.0)
             self.add_buffer("running_var", (num_features,), 1.0)
             self.add_buffer("num_batches_tracked", (), 0.0, dtype="int64")

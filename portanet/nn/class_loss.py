@@ -1,15 +1,15 @@
 """What losses share whose targets are classes: their weights, ignored labels, the mean."""
 
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 from portanet.backend import Array, backend_of, dtype_name
 from portanet.checks import integer
-from portanet.nn.fixed import Fixed
+from portanet.nn.fixed import Fixed, Weighted
 from portanet.nn.loss import Loss, by_sample, reduction_named
 
 
-class ClassLoss(Loss):
+class ClassLoss(Weighted, Loss):
     """A loss −Σ t log p over samples and classes, where t holds all that weighs a term.
 
     Scores are (N, K, d₁, …), class indices (N, d₁, …). As in PyTorch, the dtype of a target says
@@ -19,13 +19,13 @@ class ClassLoss(Loss):
     metrics = ("accuracy",)
     takes_probabilities = False  # whether a target may hold them
     label_smoothing = 0.0
+    weight: Fixed | None
+    weighted: ClassVar = {"weight": 1}
 
     def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
     ) -> None:
-        self.weight = None if weight is None else Fixed("weight", weight)
-        if self.weight is not None and len(self.weight.shape) != 1:
-            self._fail(f"expected weight of shape (K,), got {self.weight.shape}")
+        self.weight = weight
         self.ignore_index = integer("ignore_index", ignore_index, least=-(2**63))
         self.reduction = reduction_named(reduction)
 
@@ -76,7 +76,7 @@ class ClassLoss(Loss):
         if got != shape or not self.takes_probabilities:
             probabilities = f" or {shape}" if self.takes_probabilities else ""
             self._fail(f"expected target of shape {expected}{probabilities}, got {got}")
-        if labels is not None:
+        if labels is not None or not xp.isdtype(target.dtype, "real floating"):
             self._fail(
                 f"a target of the scores' shape {shape} holds probabilities, which must be "
                 f"floating-point, got {dtype_name(target)}",

@@ -1,12 +1,12 @@
 """Losses of classes: how improbable the scores make the targets."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from portanet.backend import Array, backend_of
 from portanet.checks import number
 from portanet.nn.class_loss import ClassLoss, scaled
 from portanet.nn.elementwise_loss import ElementwiseLoss, Slope
-from portanet.nn.fixed import Fixed
+from portanet.nn.fixed import Fixed, Weighted
 from portanet.nn.loss import LossPullback
 
 
@@ -53,20 +53,15 @@ class CrossEntropyLoss(ClassLoss):
         sample_weight: Array | None = None,
         normalizer: float | Array | None = None,
     ) -> tuple[Array, LossPullback]:
-        """Return the value and the pullback, which keeps exp(z), its sums and t."""
+        """Return the value and the pullback, which keeps what `Kernels.cross_entropy` does."""
         xp = self._accept(scores, target, sample_weight)
         t = self._terms(xp, scores, target, sample_weight, normalizer)
-        z = scores - xp.max(scores, axis=1, keepdims=True)
-        e = xp.exp(z)
-        sums = xp.sum(e, axis=1, keepdims=True)
-        # A score of −∞ has probability 0; where t is 0, too, it must not make 0 · ∞.
-        losses = xp.where(t != 0, xp.log(sums) - z, 0.0) * t
-        each = self.reduction == "none"
+        value, gradient = backend_of(scores).cross_entropy(scores, t, self.reduction == "none")
 
         def pullback(dvalue: float | Array = 1.0) -> Array:
-            return scaled(e * (xp.sum(t, axis=1, keepdims=True) / sums) - t, dvalue)
+            return scaled(gradient(), dvalue)
 
-        return xp.sum(losses, axis=1 if each else None), pullback
+        return value, pullback
 
 
 class NLLLoss(ClassLoss):
@@ -105,7 +100,7 @@ class NLLLoss(ClassLoss):
         return xp.sum(losses, axis=1 if each else None), pullback
 
 
-class BCEWithLogitsLoss(ElementwiseLoss):
+class BCEWithLogitsLoss(Weighted, ElementwiseLoss):
     """Sigmoid and binary cross-entropy in one block, for targets of their own for each score.
 
     ℓ = −ω (π t log σ(s) + (1 − t) log(1 − σ(s))); with q = 1 − t + π t, dℓ/ds = ω (q σ(s) − π t).
@@ -120,10 +115,13 @@ class BCEWithLogitsLoss(ElementwiseLoss):
     scores' dtype. `sample_weight` (N,) weighs the samples (PyTorch takes them as `weight`, too).
     """
 
+    weight: Fixed | None
+    pos_weight: Fixed | None
+    weighted: ClassVar = {"weight": None, "pos_weight": None}
+
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(reduction)
-        self.weight = None if weight is None else Fixed("weight", weight)
-        self.pos_weight = None if pos_weight is None else Fixed("pos_weight", pos_weight)
+        self.weight, self.pos_weight = weight, pos_weight
 
     def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
         weight = self._fixed("weight", self.weight, s)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from portanet.backend import Array
-from portanet.checks import instance
+from portanet.checks import instance, word
 from portanet.nn.graph import Node, concat
 from portanet.nn.layer import Layer
 from portanet.nn.tree import ParameterTree
@@ -49,6 +49,8 @@ class Sequential(Layer):
     def __getitem__(self, key: str | int) -> Layer:
         layers: dict[str, Layer] = self.children
         if isinstance(key, int):
+            if not -len(layers) <= key < len(layers):
+                self.fail(f"no layer {key}; there are {len(layers)}", IndexError)
             return list(layers.values())[key]
         if key not in layers:
             self.fail(f"no layer {key!r}; there are {', '.join(layers)}", KeyError)
@@ -110,8 +112,7 @@ class Parallel(Layer):
         *branches: Layer | Mapping[str, Layer],
         merge: Literal["add", "concat"] = "add",
     ) -> None:
-        if merge not in ("add", "concat"):
-            raise ValueError(f"merge must be 'add' or 'concat', got {merge!r}")
+        word("merge", merge, "add", "concat")
         _adopt(self, branches)
         if not self.children:
             self.fail("needs at least one branch")
@@ -142,6 +143,4 @@ def _adopt(parent: Layer, layers: tuple[Layer | Mapping[str, Layer], ...]) -> No
     if len(layers) == 1 and isinstance(layers[0], Mapping):
         named = layers[0]
     for name, layer in named.items():
-        if not isinstance(name, str) or not name or "." in name:
-            raise ValueError(f"a layer's name must be a string without dots, got {name!r}")
         parent.add_child(name, layer)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, Protocol
 
 from portanet.backend import Array
+from portanet.checks import instance, integer
 from portanet.random import Key
 
 if TYPE_CHECKING:
@@ -53,11 +54,11 @@ class Context:
         first_sample: int = 0,
     ) -> None:
         self.training = training
-        self.first_sample = first_sample
+        self.first_sample = integer("first_sample", first_sample, least=0)
         self.needs_input_grad = needs_input_grad
         self.needs_pullback = needs_pullback
         self.updates: dict[tuple[Layer, str], Array] = {}
-        self._key = rng
+        self._key = None if rng is None else instance("rng", rng, Key)
         self._path: tuple[str, ...] = ()
 
     @property

@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 from portanet.backend import Array
-from portanet.checks import integer
+from portanet.checks import flag, integer, word
 from portanet.im2col import Padding, Window, batch_first, batch_last
 from portanet.nn.border import BORDERS, extend, fold
 from portanet.nn.context import Context, Gradients, Pullback
@@ -35,7 +35,7 @@ class ConvolutionLayer(WindowLayer):
         kernel = self.window.kernel[-len(self.axes) :]
         fans = {"fan_in": channels // groups * prod(kernel), "fan_out": rows * prod(kernel)}
         self.add_parameter("weight", (rows, channels // groups, *kernel), FanInUniform(), **fans)
-        if bias:
+        if flag("bias", bias):
             self.add_parameter("bias", (out_channels,), FanInUniform(), **fans)
         # Groups are a leading axis of the matrix; without groups every product is 2-D.
         self.matrix_shape = (rows, -1) if groups == 1 else (groups, rows // groups, -1)
@@ -63,10 +63,7 @@ class Convolution(ConvolutionLayer):
         padding_mode: str = "zeros",
     ) -> None:
         self.window = self.make_window(kernel_size, stride, padding, dilation)
-        modes = ("zeros", *BORDERS)
-        if padding_mode not in modes:
-            self.fail(f"padding_mode must be one of {', '.join(modes)}, got {padding_mode!r}")
-        self.padding_mode = padding_mode
+        self.padding_mode = word("padding_mode", padding_mode, "zeros", *BORDERS)
         self.describe(in_channels, out_channels, groups, bias)
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:

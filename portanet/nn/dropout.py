@@ -26,6 +26,8 @@ class _Dropout(Layer):
         if ctx.rng is None:
             self.fail("training needs random numbers: Context(training=True, rng=Key(seed))")
         xp = backend.xp
+        if not drawn_shape:
+            self.fail(f"expected x of shape (N, …), got {drawn_shape}")
         shape = (drawn_shape[0], prod(drawn_shape[1:]))
         drawn = backend.random(ctx.rng, shape, dtype_name(x), ctx.first_sample)
         scale = 1.0 / (1.0 - self.p) if self.p < 1.0 else 0.0

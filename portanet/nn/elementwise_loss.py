@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from portanet.backend import Array, backend_of
+from portanet.backend import Array, backend_of, dtype_name
 from portanet.nn.loss import Loss, LossPullback, reduction_named
 
 # The derivative of ℓ by s, multiplied by what it is given: a number, or an array that broadcasts.
@@ -34,7 +34,8 @@ class ElementwiseLoss(Loss):
         """Return the value, with ``reduction="none"`` of the scores' shape, and the pullback."""
         xp = self._accept(scores, target, sample_weight)
         self._check_shape(tuple(scores.shape), target)
-        target = xp.astype(target, scores.dtype, copy=False)
+        if target.dtype != scores.dtype:
+            target = self._converted(xp, target, scores.dtype)
         losses, slope = self._formula(xp, scores, target)
         weights, divisor = self._weighting(xp, scores, target, sample_weight, normalizer)
         if weights is not None:
@@ -46,6 +47,11 @@ class ElementwiseLoss(Loss):
             return slope(scale if weights is None else scale * weights)
 
         return value, pullback
+
+    def _converted(self, xp: Any, target: Array, dtype: Any) -> Array:
+        if xp.isdtype(target.dtype, "complex floating"):
+            self._fail(f"expected a target of real numbers, got {dtype_name(target)}", TypeError)
+        return xp.astype(target, dtype)
 
     def _count(self, target: Array, sample_weight: Array | None) -> float | Array:
         """Return the number of elements, each counted with its sample's weight."""

@@ -26,12 +26,11 @@ class Embedding(Layer):
     Shapes: x (…), integers of any dtype, y (…, D); params ``weight`` (V, D), drawn from the normal
     distribution with standard deviation 1.
 
-    Raises TypeError where x holds no integers. Whether they are indices of the table is looked at
-    where waiting for the device does no harm, and where x is what the model is given (the layer is
-    the model, the first of a `Sequential`, within a `Residual` or a branch of a `Parallel`): in a
-    call, in `forward`, and once for the data of a Trainer, an index outside 0 … V − 1 raises
-    ValueError. `vjp` does not look: NumPy takes negative ones from the end, CuPy wraps around,
-    others raise what they raise.
+    Raises TypeError where x holds no integers, and ValueError for an index outside 0 … V − 1. On a
+    device that would have to be waited for (a GPU) indices are looked at only where x is what the
+    model is given (the layer is the model, the first of a `Sequential`, within a `Residual` or a
+    branch of a `Parallel`): in a call, in `forward`, and once for the data of a Trainer. `vjp` does
+    not look there: CuPy wraps around, others raise what they raise.
     """
 
     def __init__(
@@ -54,7 +53,10 @@ class Embedding(Layer):
         weight, padding = self.own_params["weight"], self.padding_idx
         backend = backend_of(x, weight)
         xp, table = backend.xp, weight.shape
-        self._check_kind(x)
+        if backend.asynchronous:
+            self._check_kind(x)
+        else:
+            self.check(x)
         indices = xp.reshape(xp.astype(x, xp.int64, copy=False), (-1,))
         y = xp.reshape(xp.take(weight, indices, axis=0), (*x.shape, table[1]))
 

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from reprlib import repr as shortened
-from typing import Any
+from typing import Any, ClassVar
 
 from portanet.backend import Array, Backend
 from portanet.registry import place
@@ -24,7 +24,10 @@ class Fixed:
         self._values = deepcopy(values) if source is None else source.to_numpy(values).tolist()
         self._arrays: dict[tuple[Backend, Any], Array] = {}
         backend = get_backend()
-        array = backend.asarray(self._values, backend.dtype)
+        try:
+            array = backend.asarray(self._values, backend.dtype)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{what}: {error}") from error
         if not bool(backend.xp.all(backend.xp.isfinite(array) & (array >= 0))):
             raise ValueError(f"{what} must be finite and not negative, got {self!r}")
         self.shape = tuple(array.shape)
@@ -41,3 +44,18 @@ class Fixed:
 
     def __repr__(self) -> str:
         return shortened(self._values)
+
+
+class Weighted:
+    """A loss with attributes that are None or `Fixed`, whatever they are assigned: checked, too."""
+
+    # Their names, with the number of axes that they must have, or None.
+    weighted: ClassVar[dict[str, int | None]] = {}
+
+    def __setattr__(self, name: str, values: Any) -> None:
+        if name in self.weighted and not (values is None or isinstance(values, Fixed)):
+            values, ndim = Fixed(name, values), self.weighted[name]
+            if ndim not in (None, len(values.shape)):
+                who = type(self).__name__
+                raise ValueError(f"{who}: expected {name} of {ndim} axis, got shape {values.shape}")
+        super().__setattr__(name, values)

@@ -7,10 +7,12 @@ composite's own pullback goes through the notes backwards.
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from weakref import WeakKeyDictionary
 
 from portanet.backend import Array, backend_of
+from portanet.checks import integer
 from portanet.nn.context import Context, Gradients, Pullback, no_pullback
 from portanet.nn.tree import ParameterTree
 
@@ -66,6 +68,7 @@ def concat(nodes: Sequence[Node], axis: int = 1) -> Node:
     """Join nodes along an axis, by default the channels; the other axes must be equally long."""
     if not isinstance(nodes, (list, tuple)) or not nodes:
         raise TypeError(f"concat takes a list of nodes, as concat([a, b]), got {nodes!r}")
+    axis = integer("axis", axis, least=-inf)
     for node in nodes:
         if not isinstance(node, Node):
             raise TypeError(f"concat joins the nodes of compute, got {type(node).__name__}")
@@ -189,6 +192,7 @@ class Graph:
 
 def run(composite: "Layer", x: Array, ctx: Context) -> tuple[Array, Pullback]:
     """Return the output of a composite's `compute` and the pullback, which keeps the layers'."""
+    backend_of(x)  # a composite of nothing would return whatever it is given
     graph = Graph(composite, ctx)
     y = composite.compute(graph.node(x, ctx.needs_input_grad))
     if not isinstance(y, Node) or y._graph is not graph:

@@ -7,9 +7,11 @@ PyTorch; a bias has its weight's.
 """
 
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
+from reprlib import repr as shortened
 from typing import Any, Protocol
 
+from portanet.checks import Named, number
 from portanet.random import Key, Shape
 
 
@@ -20,15 +22,16 @@ class Initialization(Protocol):
         """Return numbers of the given shape, or one for all of them."""
 
 
-def initialization(what: str, given: Any) -> Initialization | None:
-    """Return `given` as an initialisation: a number stands for `Constant`; None stays None."""
+def initialization(what: str, given: Any) -> Initialization:
+    """Return `given` as an initialisation: a number stands for `Constant`."""
     if isinstance(given, int | float):
-        return Constant(float(given))
-    if given is not None and (not callable(given) or isinstance(given, type)):
+        return Constant(given)
+    if not callable(given) or isinstance(given, type):
         raise TypeError(
-            f"{what} must be a number or an initialization such as HeNormal(), got {given!r}"
+            f"{what} must be a number or an initialization such as HeNormal(), "
+            f"got {shortened(given)}"
         )
-    return given
+    return given  # type: ignore[no-any-return]
 
 
 def _uniform(key: Key, shape: Shape, bound: float) -> Any:
@@ -36,10 +39,13 @@ def _uniform(key: Key, shape: Shape, bound: float) -> Any:
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(metaclass=Named):
     """Every element is `value`."""
 
     value: float
+
+    def __post_init__(self) -> None:
+        number("value", self.value, low=-inf)
 
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return self.value
@@ -60,27 +66,33 @@ class Ones(Constant):
 
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(metaclass=Named):
     """Uniform in [−bound, bound]."""
 
     bound: float
+
+    def __post_init__(self) -> None:
+        number("bound", self.bound)
 
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return _uniform(key, shape, self.bound)
 
 
 @dataclass(frozen=True)
-class Normal:
+class Normal(metaclass=Named):
     """Normal with mean 0 and standard deviation `std`."""
 
     std: float
+
+    def __post_init__(self) -> None:
+        number("std", self.std)
 
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return key.normal(shape) * self.std
 
 
 @dataclass(frozen=True)
-class FanInUniform:
+class FanInUniform(metaclass=Named):
     """Uniform in ±1/√fan_in: PyTorch's default for weights and biases of Linear and Conv2d.
 
     PyTorch writes it for weights as ``kaiming_uniform_(a=√5)`` (LeCun et al., "Efficient
@@ -92,7 +104,7 @@ class FanInUniform:
 
 
 @dataclass(frozen=True)
-class HeUniform:
+class HeUniform(metaclass=Named):
     """Uniform in ±gain·√(3/fan_in), gain √2 by default: variance 2/fan_in, for ReLU.
 
     Source: He et al., "Delving deep into rectifiers", 2015.
@@ -100,12 +112,15 @@ class HeUniform:
 
     gain: float = sqrt(2.0)
 
+    def __post_init__(self) -> None:
+        number("gain", self.gain)
+
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return _uniform(key, shape, self.gain * sqrt(3.0 / fan_in))
 
 
 @dataclass(frozen=True)
-class HeNormal:
+class HeNormal(metaclass=Named):
     """Normal with standard deviation gain/√fan_in, gain √2 by default, for ReLU.
 
     Source: He et al., "Delving deep into rectifiers", 2015.
@@ -113,12 +128,15 @@ class HeNormal:
 
     gain: float = sqrt(2.0)
 
+    def __post_init__(self) -> None:
+        number("gain", self.gain)
+
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return key.normal(shape) * (self.gain / sqrt(fan_in))
 
 
 @dataclass(frozen=True)
-class GlorotUniform:
+class GlorotUniform(metaclass=Named):
     """Uniform in ±gain·√(6/(fan_in + fan_out)).
 
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
@@ -127,12 +145,15 @@ class GlorotUniform:
 
     gain: float = 1.0
 
+    def __post_init__(self) -> None:
+        number("gain", self.gain)
+
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return _uniform(key, shape, self.gain * sqrt(6.0 / (fan_in + fan_out)))
 
 
 @dataclass(frozen=True)
-class GlorotNormal:
+class GlorotNormal(metaclass=Named):
     """Normal with standard deviation gain·√(2/(fan_in + fan_out)).
 
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
@@ -140,6 +161,9 @@ class GlorotNormal:
     """
 
     gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        number("gain", self.gain)
 
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return key.normal(shape) * (self.gain * sqrt(2.0 / (fan_in + fan_out)))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from portanet.backend import Array
-from portanet.checks import integer, number
+from portanet.checks import flag, integer, number
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.initialization import Ones, Zeros
 from portanet.nn.layer import Layer
@@ -85,7 +85,8 @@ class LayerNorm(_SampleNorm):
             self.fail("normalized_shape must name at least one axis")
         self.normalized_shape = tuple(integer("normalized_shape", size) for size in sizes)
         self.eps = number("eps", eps)
-        if elementwise_affine:
+        bias = flag("bias", bias)
+        if flag("elementwise_affine", elementwise_affine):
             self.add_parameter("weight", self.normalized_shape, Ones())
             if bias:
                 self.add_parameter("bias", self.normalized_shape, Zeros())
@@ -128,15 +129,15 @@ class GroupNorm(_SampleNorm):
         if num_channels % num_groups:
             self.fail(f"num_groups={num_groups} must divide num_channels={num_channels}")
         self.eps = number("eps", eps)
-        if affine:
+        if flag("affine", affine):
             self.add_parameter("weight", (num_channels,), Ones())
             self.add_parameter("bias", (num_channels,), Zeros())
 
     def _layout(self, shape: Shape) -> tuple[Shape, Axes, Shape]:
         groups, channels = self.num_groups, self.num_channels
-        if shape[1:2] != (channels,):
-            self.fail(f"expected x of shape (N, {channels}, …), got {shape}")
         rest = shape[2:]
+        if shape[1:2] != (channels,) or 0 in rest:
+            self.fail(f"expected x of shape (N, {channels}, …), got {shape}")
         split = (shape[0], groups, channels // groups, *rest)
         return split, tuple(range(2, len(split))), (1, channels, *(1,) * len(rest))
 

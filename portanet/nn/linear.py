@@ -1,7 +1,7 @@
 """The fully connected layer."""
 
 from portanet.backend import Array
-from portanet.checks import integer
+from portanet.checks import flag, integer
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.initialization import FanInUniform
 from portanet.nn.layer import Layer
@@ -26,7 +26,7 @@ class Linear(Layer):
         self.out_features = integer("out_features", out_features)
         fans = {"fan_in": in_features, "fan_out": out_features}
         self.add_parameter("weight", (out_features, in_features), FanInUniform(), **fans)
-        if bias:
+        if flag("bias", bias):
             self.add_parameter("bias", (out_features,), FanInUniform(), **fans)
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:

@@ -6,7 +6,7 @@ from numbers import Real
 from typing import Any, NoReturn, Protocol
 
 from portanet.backend import Array, backend_of, dtype_name
-from portanet.checks import Named
+from portanet.checks import Named, word
 
 
 class LossPullback(Protocol):
@@ -22,6 +22,9 @@ class Loss(metaclass=Named):
     `sample_weight` (N,) holds the w, by default 1. The normalizer is by default the batch's own, so
     that the loss is a weighted mean. Where a batch is split, each part is given the normalizer of
     the whole: then the parts' values, and their gradients, sum to the whole's.
+
+    A mean is a sum that is divided: where the sum is beyond the dtype's largest number (3·10³⁸ in
+    float32) both are infinite, as PyTorch's; the gradient is not.
 
     With ``reduction="sum"`` nothing is divided: the normalizer is 1. With ``reduction="none"`` the
     value is no number but the array of the wₙ ℓₙ; a Trainer refuses it, for it has no gradient.
@@ -69,15 +72,15 @@ class Loss(metaclass=Named):
         """
 
     def __call__(self, scores: Array, target: Array, sample_weight: Array | None = None) -> Array:
-        """Return the value, after checking the targets' values."""
+        """Return the value, after checking the targets' values, and the weights'."""
         value, _ = self.vjp(scores, target, sample_weight)
-        self.check(tuple(scores.shape), target)
+        self._check_values(scores, target, sample_weight)
         return value
 
     def forward(self, scores: Array, target: Array, sample_weight: Array | None = None) -> Array:
         """Return the value, as calling the loss does, and remember the call for one `backward`."""
         value, pullback = self.vjp(scores, target, sample_weight)
-        self.check(tuple(scores.shape), target)
+        self._check_values(scores, target, sample_weight)
         self._last_call = pullback, value
         return value
 
@@ -101,6 +104,13 @@ class Loss(metaclass=Named):
         self._last_call = None
         return pullback(dvalue)
 
+    def _check_values(self, scores: Array, target: Array, sample_weight: Array | None) -> None:
+        self.check(tuple(scores.shape), target)
+        if sample_weight is not None:
+            xp = backend_of(sample_weight).xp
+            self._require_finite(xp, sample_weight, "sample_weight")
+            self._require(xp, sample_weight >= 0, "sample_weight must not be negative")
+
     def _fail(self, message: str, error: type[Exception] = ValueError) -> NoReturn:
         raise error(f"{type(self).__name__}: {message}")
 
@@ -111,9 +121,9 @@ class Loss(metaclass=Named):
             first = int(xp.argmax(xp.astype(bad, xp.int64)))
             self._fail(f"{message}, first in sample {first}")
 
-    def _require_finite(self, xp: Any, target: Array) -> None:
-        if xp.isdtype(target.dtype, "real floating"):
-            self._require(xp, xp.isfinite(target), "target contains numbers that are not finite")
+    def _require_finite(self, xp: Any, array: Array, what: str = "target") -> None:
+        if xp.isdtype(array.dtype, "real floating"):
+            self._require(xp, xp.isfinite(array), f"{what} contains numbers that are not finite")
 
     def _accept(self, scores: Array, target: Array, sample_weight: Array | None) -> Any:
         arrays = (scores, target) if sample_weight is None else (scores, target, sample_weight)
@@ -123,6 +133,8 @@ class Loss(metaclass=Named):
         n = scores.shape[0] if scores.ndim else 0
         if n == 0:
             self._fail(f"expected at least one sample, got scores of shape {tuple(scores.shape)}")
+        if 0 in scores.shape:
+            self._fail(f"expected at least one number, got scores of shape {tuple(scores.shape)}")
         if sample_weight is not None and tuple(sample_weight.shape) != (n,):
             got = tuple(sample_weight.shape)
             self._fail(f"expected sample_weight of shape ({n},), got {got}")
@@ -180,6 +192,4 @@ def by_sample(xp: Any, values: Array, ndim: int) -> Array:
 
 def reduction_named(reduction: str) -> str:
     """Return how a loss is reduced, or raise ValueError."""
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
-    return reduction
+    return word("reduction", reduction, "mean", "sum", "none")

@@ -54,7 +54,7 @@ class HuberLoss(ElementwiseLoss):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
-        self.delta = number("delta", delta)
+        self.delta = number("delta", delta, infinite=True)
         if self.delta == 0.0:
             raise ValueError("delta must be above 0: with 0 there would be no loss")
 

@@ -1,6 +1,6 @@
 """Layers that only change shapes."""
 
-from math import prod
+from math import inf, prod
 
 from portanet.backend import Array, backend_of
 from portanet.checks import integer
@@ -20,7 +20,8 @@ class Flatten(Layer):
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim, self.end_dim = start_dim, end_dim
+        self.start_dim = integer("start_dim", start_dim, least=-inf)
+        self.end_dim = integer("end_dim", end_dim, least=-inf)
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps only x's shape."""

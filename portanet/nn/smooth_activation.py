@@ -4,11 +4,11 @@ None overflows. The gated ones, y = x·g(x), have a gate g that is exactly 0 or 
 there x is held at a bound, so that ±∞ makes no ∞ · 0.
 """
 
-from math import pi, sqrt
+from math import inf, pi, sqrt
 from typing import Any, Literal
 
 from portanet.backend import Array
-from portanet.checks import number
+from portanet.checks import number, word
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.layer import Layer
 
@@ -60,8 +60,8 @@ class Softplus(Layer):
     """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        self.beta = number("beta", beta, low=-float("inf"))
-        self.threshold = number("threshold", threshold, low=-float("inf"))
+        self.beta = number("beta", beta, low=-inf)
+        self.threshold = number("threshold", threshold, low=-inf, infinite=True)
         if self.beta == 0.0:
             self.fail("beta must not be 0")
 
@@ -117,9 +117,7 @@ class GELU(Layer):
     """
 
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
-        if approximate not in ("none", "tanh"):
-            self.fail(f"approximate must be 'none' or 'tanh', got {approximate!r}")
-        self.approximate = approximate
+        self.approximate = word("approximate", approximate, "none", "tanh")
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps x within bounds and Φ."""

@@ -3,17 +3,18 @@
 A network that is trained with a cross-entropy ends in neither: the loss takes the raw scores.
 """
 
+from math import inf
 from typing import Any
 
 from portanet.backend import Array
-from portanet.checks import instance
+from portanet.checks import integer
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.layer import Layer
 
 
 class _Softmax(Layer):
     def __init__(self, dim: int = -1) -> None:
-        self.dim = instance("dim", dim, int)
+        self.dim = integer("dim", dim, least=-inf)
         # Along the batch, samples depend on each other. A negative axis may be the batch's, too,
         # but for the last one: it is that only where a sample is a single number.
         self.couples_samples = dim == 0 or dim < -1
@@ -23,6 +24,8 @@ class _Softmax(Layer):
         xp = self.accept(x).xp
         if not -x.ndim <= self.dim < x.ndim:
             self.fail(f"there is no axis {self.dim} in x of shape {tuple(x.shape)}")
+        if x.shape[self.dim] == 0:
+            self.fail(f"axis {self.dim} of x is empty, in shape {tuple(x.shape)}")
         z = x - xp.max(x, axis=self.dim, keepdims=True)
         e = xp.exp(z)
         return xp, z, e, xp.sum(e, axis=self.dim, keepdims=True)

@@ -4,6 +4,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from portanet.backend import Array
+from portanet.checks import lengths
 from portanet.nn.context import Context, Pullback
 from portanet.random import Shape
 
@@ -46,9 +47,10 @@ def summarize(model: "Layer", input_shape: Shape, dtype: str | None = None) -> s
     """
     params = list(model.params.values())
     backend = model.backend
+    shape = (2, *lengths("input_shape", input_shape, least=1))
     x = backend.asarray([0.0], dtype)
     recorder = _Recorder()
-    recorder.run("", model, backend.xp.broadcast_to(x, (2, *input_shape)))
+    recorder.run("", model, backend.xp.broadcast_to(x, shape))
     rows = [("name", "layer", "output", "parameters"), *recorder.rows]
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
     lines = [

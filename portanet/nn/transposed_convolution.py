@@ -67,8 +67,8 @@ class ConvTranspose2d(ConvolutionLayer):
         weight, bias = params["weight"], params.get("bias")
         backend = self.accept(x, weight)
         xp, window = backend.xp, self.window
-        shape, image = x.shape, (x.shape[0], self.out_channels, *self.output_size(x))
-        needs_input_grad = ctx.needs_input_grad
+        size, shape, needs_input_grad = self.output_size(x), x.shape, ctx.needs_input_grad
+        image = (shape[0], self.out_channels, *size)
         matrix = xp.reshape(weight, self.matrix_shape)
         # Where output_padding reaches a whole stride, as it may with dilation, a convolution of y
         # has more positions than x has pixels: there are zeros.
@@ -76,7 +76,7 @@ class ConvTranspose2d(ConvolutionLayer):
         beyond = ((0, down), (0, along))
 
         pixels = pad(xp, batch_last(xp, x), beyond)
-        size = pixels.shape
+        padded = pixels.shape
         product = xp.reshape(pixels, (*matrix.shape[:-1], -1))
         y = backend.convolve_input_grad(matrix, product, image, window)
         if bias is not None:
@@ -89,14 +89,14 @@ class ConvTranspose2d(ConvolutionLayer):
                 grads["bias"] = xp.sum(dy, axis=(0, 2, 3))
             if not needs_input_grad:
                 return None, grads
-            d_pixels = xp.reshape(backend.convolve(matrix, dy, window), size)
+            d_pixels = xp.reshape(backend.convolve(matrix, dy, window), padded)
             return batch_first(xp, crop(d_pixels, beyond, shape[2], shape[3])), grads
 
         return y, pullback
 
     def output_size(self, x: Array) -> tuple[int, int]:
         """Return the output's height and width, or raise ValueError where there is none."""
-        if x.ndim != 4 or x.shape[1] != self.in_channels:
+        if x.ndim != 4 or x.shape[1] != self.in_channels or 0 in x.shape[2:]:
             self.refuse(x)
         w = self.window
         height, width = (

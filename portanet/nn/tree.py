@@ -1,12 +1,13 @@
 """Parameters and buffers by name, in a tree of layers."""
 
 from collections.abc import Iterator
+from math import inf
 from typing import Any, ClassVar, NoReturn, Self
 
 from portanet.backend import Array
-from portanet.checks import Named
+from portanet.checks import Named, flag, lengths, number
 from portanet.nn.arrays import Arrays
-from portanet.nn.initialization import Initialization
+from portanet.nn.initialization import Initialization, initialization
 from portanet.nn.parameter import Buffer, Parameter
 from portanet.random import Key, Shape
 from portanet.selection import get_backend
@@ -52,21 +53,28 @@ class ParameterTree(metaclass=Named):
         ``initialize(weight=…, bias=…)`` passes it over.
         """
         self._check_new(name)
-        self._parameters[name] = Parameter(shape, init, fan_in, fan_out)
+        init = initialization("init", init)
+        self._parameters[name] = Parameter(lengths("shape", shape), init, fan_in, fan_out)
 
     def add_buffer(self, name: str, shape: Shape, fill: float, dtype: str | None = None) -> None:
         """Declare an array that is kept with the parameters but not trained."""
         self._check_new(name)
-        self._buffers[name] = Buffer(shape, fill, dtype)
+        if not isinstance(fill, bool):
+            number("fill", fill, low=-inf, infinite=True)
+        self._buffers[name] = Buffer(lengths("shape", shape), fill, dtype)
 
     def _check_new(self, name: str) -> None:
+        _check_name("an array's", name)
         if name in (self._parameters | self._buffers):
             self.fail(f"there is an array {name!r} already")
 
     def add_child(self, name: str, layer: "ParameterTree") -> None:
         """Make `layer` a part of this one; assigning it as an attribute does the same."""
+        _check_name("a layer's", name)
         if not isinstance(layer, ParameterTree):
-            raise TypeError(f"expected a layer for {name!r}, got {type(layer).__name__}")
+            is_class = isinstance(layer, type)
+            got = f"the class {layer.__name__}" if is_class else type(layer).__name__
+            raise TypeError(f"expected a layer for {name!r}, got {got}")
         self.children[name] = layer
         ParameterTree.changes += 1
         for dotted, part in self.named_layers():
@@ -163,6 +171,7 @@ class ParameterTree(metaclass=Named):
         pullback is not run; behind trained layers its gradients are computed and left out. Buffers,
         such as running statistics, still follow the data in training.
         """
+        frozen = flag("frozen", frozen)
         for _, layer in self.named_layers():
             layer._frozen = frozen
         ParameterTree.changes += 1
@@ -221,6 +230,11 @@ class ParameterTree(metaclass=Named):
 def join(prefix: str, name: str) -> str:
     """Return a dotted name; either part may be empty."""
     return f"{prefix}.{name}" if prefix and name else prefix or name
+
+
+def _check_name(whose: str, name: Any) -> None:
+    if not isinstance(name, str) or not name or "." in name:
+        raise ValueError(f"{whose} name must be a string without dots, got {name!r}")
 
 
 def _holds_layers(value: Any) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from portanet.backend import Array, Backend, backend_of, dtype_name
+from portanet.checks import instance
+from portanet.conversion import float_dtype
 from portanet.nn.arrays import Arrays
 from portanet.nn.initialization import Initialization, initialization
 from portanet.nn.tree import ParameterTree, join
@@ -46,7 +48,8 @@ class Weights(ParameterTree):
         An optimizer made before is of no use after: make a new one.
         """
         key = Key(fresh_seed() if seed is None else seed).child("init")
-        weight, bias = initialization("weight", weight), initialization("bias", bias)
+        weight = None if weight is None else initialization("weight", weight)
+        bias = None if bias is None else initialization("bias", bias)
         for n, layer in self.named_layers():
             layer._draw(key, join(self._name, n), weight, bias)
         return self
@@ -59,8 +62,9 @@ class Weights(ParameterTree):
         Without `backend` only the dtype changes. Make the optimizer after moving: its state stays
         where it is.
         """
-        if dtype not in (None, "float32", "float64"):
-            raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+        dtype = None if dtype is None else float_dtype(dtype)
+        if backend is not None and not isinstance(backend, (str, Backend)):
+            raise TypeError(f"backend must be a name or a Backend, got {backend!r}")
         there = backend
         if device is not None and not isinstance(there, str):
             there = (there or backend_of(*self.params.values())).name
@@ -91,7 +95,7 @@ class Weights(ParameterTree):
         Raises ValueError that lists the missing, the unexpected and the misshapen names; nothing
         is written then. Of different values for a shared array, the last name's stay.
         """
-        slots = self._state()
+        slots, state = self._state(), instance("state", state, Mapping)
         wrong = [f"missing {n!r}" for n in slots if n not in state]
         wrong += [f"unexpected {n!r}" for n in state if n not in slots]
         new = {}

@@ -3,7 +3,7 @@
 from typing import NoReturn
 
 from portanet.backend import Array
-from portanet.checks import Pair, integer
+from portanet.checks import Pair, integer, pair
 from portanet.im2col import Padding, Window
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.layer import Layer
@@ -23,11 +23,13 @@ class WindowLayer(Layer):
         self, kernel_size: Size, stride: Size, padding: Size | Padding, dilation: Size
     ) -> Window:
         """Return the window of a layer's arguments, one number or one for each axis."""
+        if not isinstance(padding, str):
+            padding = pair("padding", padding, least=0)
         return Window.of(kernel_size, stride, padding, dilation)  # type: ignore[arg-type]
 
     def output_size(self, x: Array) -> Pair:
         """Return the output's height and width, or raise ValueError where x does not fit."""
-        if x.ndim != 4 or self.in_channels not in (None, x.shape[1]):
+        if x.ndim != 4 or self.in_channels not in (None, x.shape[1]) or 0 in x.shape[2:]:
             self.refuse(x)
         try:
             return self.window.output_size(x.shape[2], x.shape[3], self.ceil_mode)
@@ -76,7 +78,7 @@ class OnSequences(WindowLayer):
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return what the layer makes of x as images, and its pullback."""
         xp = self.accept(x).xp
-        if x.ndim != 3 or self.in_channels not in (None, x.shape[1]):
+        if x.ndim != 3 or self.in_channels not in (None, x.shape[1]) or x.shape[2] == 0:
             self.refuse(x)
         y, pullback = super().vjp(xp.expand_dims(x, axis=2), ctx)
 

@@ -6,7 +6,7 @@ Names, definitions and defaults are PyTorch's.
 from typing import ClassVar, Unpack
 
 from portanet.backend import Array, backend_of
-from portanet.checks import number
+from portanet.checks import flag, number
 from portanet.nn.tree import ParameterTree
 from portanet.optim.optimizer import Common, Hyper, Optimizer
 
@@ -144,11 +144,11 @@ class RMSprop(Optimizer):
             model,
             common,
             lr=number("lr", lr),
-            alpha=number("alpha", alpha),
+            alpha=number("alpha", alpha, high=1.0),
             eps=number("eps", eps),
             weight_decay=number("weight_decay", weight_decay),
             momentum=number("momentum", momentum),
-            centered=bool(centered),
+            centered=flag("centered", centered),
         )
 
     @staticmethod

@@ -7,7 +7,7 @@ from math import sqrt
 from typing import ClassVar, Unpack
 
 from portanet.backend import Array, backend_of
-from portanet.checks import checked_betas, number
+from portanet.checks import checked_betas, flag, number
 from portanet.nn.tree import ParameterTree
 from portanet.optim.optimizer import Common, Hyper, Optimizer
 
@@ -45,7 +45,7 @@ class Adam(Optimizer):
             betas=checked_betas(betas),
             eps=number("eps", eps),
             weight_decay=number("weight_decay", weight_decay),
-            amsgrad=bool(amsgrad),
+            amsgrad=flag("amsgrad", amsgrad),
         )
 
     @staticmethod

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
 
-from portanet.checks import instance, integer
+from portanet.checks import instance, integer, listed
 from portanet.optim.schedule import Clock, Schedule
 
 
@@ -22,7 +22,7 @@ class _Combined(Schedule):
     by: Clock = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        who, parts = type(self).__name__, tuple(self.schedulers)
+        who, parts = type(self).__name__, tuple(listed("schedulers", self.schedulers))
         if not parts:
             raise ValueError(f"{who}: expected at least one schedule, got none")
         for part in parts:
@@ -61,7 +61,8 @@ class SequentialLR(_Combined):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        milestones = tuple(integer("milestones", m) for m in self.milestones)
+        given = listed("milestones", self.milestones)
+        milestones = tuple(integer("milestones", m) for m in given)
         object.__setattr__(self, "milestones", milestones)
         if len(milestones) != len(self.schedulers) - 1:
             raise ValueError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import cos, pi
 from typing import Any, Literal, Self
 
-from portanet.checks import integer, number
+from portanet.checks import flag, integer, number, word
 from portanet.optim.optimizer import Optimizer
 from portanet.optim.schedule import Clock, RateSchedule, Schedule
 
@@ -124,15 +124,14 @@ class OneCycleLR(Schedule):
         number("pct_start", self.pct_start, high=1.0)
         if self.total_steps is not None:
             integer("total_steps", self.total_steps)
+        flag("cycle_momentum", self.cycle_momentum)
+        flag("three_phase", self.three_phase)
         number("base_momentum", self.base_momentum, high=1.0)
         number("max_momentum", self.max_momentum, high=1.0)
-        for word in ("div_factor", "final_div_factor"):
-            if number(word, getattr(self, word)) == 0.0:
-                raise ValueError(f"{word} must be positive, got {getattr(self, word)!r}")
-        if self.anneal_strategy not in ("cos", "linear"):
-            raise ValueError(
-                f"anneal_strategy must be 'cos' or 'linear', got {self.anneal_strategy!r}"
-            )
+        for name in ("div_factor", "final_div_factor"):
+            if number(name, getattr(self, name)) == 0.0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+        word("anneal_strategy", self.anneal_strategy, "cos", "linear")
 
     def spanning(self, first: int, steps: int | None) -> Self:
         """Return the cycle over the run where no `total_steps` was given.

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from portanet.checks import integer, number
+from portanet.checks import integer, listed, number
 from portanet.optim.schedule import Clock, RateSchedule
 
 
@@ -54,7 +54,8 @@ class MultiStepLR(RateSchedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        milestones = tuple(sorted(integer("milestones", m, least=0) for m in self.milestones))
+        given = listed("milestones", self.milestones)
+        milestones = tuple(sorted(integer("milestones", m, least=0) for m in given))
         object.__setattr__(self, "milestones", milestones)  # the way into a frozen dataclass
         number("gamma", self.gamma)
 
@@ -185,4 +186,4 @@ class LambdaLR(RateSchedule):
 
     def rate(self, count: int, lr: float) -> float:
         """Return the rate after `count` epochs or steps."""
-        return lr * self.lr_lambda(count)
+        return lr * number("LambdaLR: what lr_lambda returns", self.lr_lambda(count))

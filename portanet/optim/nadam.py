@@ -5,7 +5,7 @@ from math import sqrt
 from typing import Any, Unpack
 
 from portanet.backend import Array, backend_of
-from portanet.checks import checked_betas, number
+from portanet.checks import checked_betas, flag, number
 from portanet.nn.tree import ParameterTree
 from portanet.optim.adam import update_means
 from portanet.optim.optimizer import Common, Hyper, Optimizer
@@ -47,7 +47,7 @@ class NAdam(Optimizer):
             eps=number("eps", eps),
             weight_decay=number("weight_decay", weight_decay),
             momentum_decay=number("momentum_decay", momentum_decay),
-            decoupled_weight_decay=bool(decoupled_weight_decay),
+            decoupled_weight_decay=flag("decoupled_weight_decay", decoupled_weight_decay),
         )
         self._products: dict[str, float] = {}
 

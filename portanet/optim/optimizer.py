@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
 from portanet.backend import Array, Backend, BackendMismatchError, backend_of, dtype_name
-from portanet.checks import Named, instance, integer
+from portanet.checks import Named, complete, flag, instance, integer, listed
 from portanet.nn.tree import ParameterTree
 from portanet.optim.group import Group, closest, lies_in
 from portanet.optim.group import Hyper as Hyper
@@ -53,15 +53,13 @@ class Optimizer(metaclass=Named):
         if not self.owners:
             raise ValueError(f"{type(self).__name__}: the model has no parameters to train")
         common = common or {}
-        self.transforms = [
-            instance("transforms", transform, Transform)
-            for transform in common.get("transforms", ())
-        ]
-        if not common.get("decay_bias", True) and "weight_decay" not in hyper:
+        transforms = listed("transforms", common.get("transforms", ()))
+        self.transforms = [instance("transforms", t, Transform) for t in transforms]
+        self.decay_bias = flag("decay_bias", common.get("decay_bias", True))
+        if not self.decay_bias and "weight_decay" not in hyper:
             raise ValueError(f"{type(self).__name__} has no weight_decay: decay_bias=False is idle")
-        self.decay_bias = common.get("decay_bias", True)
         self.groups = {"": Group(hyper)}
-        for name, options in common.get("groups", {}).items():
+        for name, options in instance("groups", common.get("groups", {}), Mapping).items():
             self.groups[name] = Group(self._initial_of(model, name, options))
         self._group_of = {n: self.groups[closest(n, self.groups)] for n in self.owners}
         self.steps = 0
@@ -78,6 +76,7 @@ class Optimizer(metaclass=Named):
                 f"{type(self).__name__}: the group {name!r} names no layer or parameter; there are "
                 f"{', '.join(self.owners)}"
             )
+        instance(f"groups[{name!r}]", options, Mapping)
         if idle := sorted(options.keys() & Common.__annotations__):
             raise ValueError(f"{type(self).__name__}: {idle} go with the optimizer, not a group")
         known = inspect.signature(type(self)).parameters
@@ -106,7 +105,7 @@ class Optimizer(metaclass=Named):
         `step` counts from 1. The formula is element-wise, so that it may be applied to a part of a
         parameter, or to many packed into one vector.
         """
-        raise NotImplementedError
+        raise NotImplementedError("an optimizer gives its formula in `update`")
 
     def step(self, grads: Mapping[str, Array]) -> None:
         """Do one step from gradients under the parameters' dotted names.
@@ -117,7 +116,8 @@ class Optimizer(metaclass=Named):
         """
         trained = {n: owner for n, owner in self.owners.items() if not owner[0].frozen}
         params = {n: layer.own_params[key] for n, (layer, key) in trained.items()}
-        grads = {n: g for n, g in grads.items() if n in trained or n not in self.owners}
+        given = instance("grads", grads, Mapping).items()
+        grads = {n: g for n, g in given if n in trained or n not in self.owners}
         backends = self._check(params, grads)
         for transform in self.transforms:
             grads = transform(grads, params, self.steps)
@@ -178,17 +178,18 @@ class Optimizer(metaclass=Named):
         """Say whether the formula uses a slot; a schedule may turn a momentum on."""
         return slot not in self.needs or bool(hyper[self.needs[slot]])
 
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """The state's arrays under ``"<slot>.<parameter>"``, such as ``"exp_avg.fc1.weight"``."""
+        states = self._state.items()
+        return {f"{slot}.{n}": array for n, state in states for slot, array in state.items()}
+
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps, the hyperparameters and copies of the state's arrays.
 
-        The arrays stand under ``"<slot>.<parameter>"``, such as ``"exp_avg.fc1.weight"``; `taken`
-        has the steps of each parameter, which are fewer where it was frozen.
+        `taken` has the steps of each parameter, which are fewer where it was frozen.
         """
-        arrays = {
-            f"{slot}.{name}": backend_of(array).xp.asarray(array, copy=True)
-            for name, state in self._state.items()
-            for slot, array in state.items()
-        }
+        arrays = {n: backend_of(a).xp.asarray(a, copy=True) for n, a in self.arrays.items()}
         return {
             "steps": self.steps,
             "taken": dict(self._taken),
@@ -205,6 +206,8 @@ class Optimizer(metaclass=Named):
 
         Raises ValueError where names or shapes do not fit; nothing has changed then.
         """
+        parts = ("steps", "taken", "groups", "transforms", "arrays")
+        state = complete(type(self).__name__, state, parts)
         steps = integer("steps", state["steps"], least=0)
         new: dict[str, dict[str, Array]] = {}
         arrays, taken = dict(state["arrays"]), dict(state["taken"])

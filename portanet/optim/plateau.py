@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal
 
-from portanet.checks import integer, number, sign_of
+from portanet.checks import integer, number, sign_of, word
 from portanet.optim.schedule import Schedule
 
 COUNTS = ("num_bad_epochs", "cooldown_counter", "reductions")
@@ -55,8 +55,7 @@ class ReduceLROnPlateau(Schedule):
             raise ValueError(f"factor must be in [0, 1), got {self.factor!r}")
         integer("patience", self.patience, least=0)
         number("threshold", self.threshold)
-        if self.threshold_mode not in ("rel", "abs"):
-            raise ValueError(f"threshold_mode must be 'rel' or 'abs', got {self.threshold_mode!r}")
+        word("threshold_mode", self.threshold_mode, "rel", "abs")
         integer("cooldown", self.cooldown, least=0)
         number("min_lr", self.min_lr)
         number("eps", self.eps)
@@ -82,6 +81,7 @@ class ReduceLROnPlateau(Schedule):
 
     def observe(self, logs: Mapping[str, float]) -> None:
         """Compare with the best epoch so far; reduce the rate when patience is at its end."""
+        self.check(logs)
         value, sign, margin = logs[self.monitor], self._sign, self._sign * self.threshold
         bound = self.best * (1.0 + margin) if self.threshold_mode == "rel" else self.best + margin
         if sign * value > sign * bound:
@@ -102,6 +102,7 @@ class ReduceLROnPlateau(Schedule):
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Continue from a `state_dict`; raise ValueError where it is another schedule's."""
         super().load_state_dict(state)
-        self.best = float(state["best"])
-        for name in COUNTS:
-            setattr(self, name, int(state[name]))
+        counts = {name: integer(name, int(state[name]), least=0) for name in COUNTS}
+        self.best = number("best", state["best"], low=-inf, infinite=True)
+        for name, count in counts.items():
+            setattr(self, name, count)

@@ -4,7 +4,7 @@ from math import sqrt
 from typing import Unpack
 
 from portanet.backend import Array, backend_of
-from portanet.checks import checked_betas, number
+from portanet.checks import checked_betas, flag, number
 from portanet.nn.tree import ParameterTree
 from portanet.optim.adam import update_means
 from portanet.optim.optimizer import Common, Hyper, Optimizer
@@ -44,7 +44,7 @@ class RAdam(Optimizer):
             betas=checked_betas(betas),
             eps=number("eps", eps),
             weight_decay=number("weight_decay", weight_decay),
-            decoupled_weight_decay=bool(decoupled_weight_decay),
+            decoupled_weight_decay=flag("decoupled_weight_decay", decoupled_weight_decay),
         )
 
     @staticmethod

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, Self
 
-from portanet.checks import Named
+from portanet.checks import Named, instance, word
 from portanet.optim.optimizer import Optimizer
 
 Clock = Literal["epoch", "step"]
@@ -34,7 +34,7 @@ class Schedule(metaclass=Named):
 
     def apply(self, optimizer: Optimizer, count: int) -> None:
         """Set the optimizer's hyperparameters for its next step."""
-        for group in optimizer.groups.values():
+        for group in instance("optimizer", optimizer, Optimizer).groups.values():
             new = self(count, group.initial)
             if not new.keys() <= group.hyper.keys():
                 raise ValueError(
@@ -69,8 +69,7 @@ class RateSchedule(Schedule):
     """
 
     def __post_init__(self) -> None:
-        if self.by not in ("epoch", "step"):
-            raise ValueError(f"by must be 'epoch' or 'step', got {self.by!r}")
+        word("by", self.by, "epoch", "step")
 
     def __call__(self, count: int, initial: Any) -> dict[str, Any]:
         """Return the rate after `count` epochs or steps."""

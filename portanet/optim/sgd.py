@@ -1,9 +1,10 @@
 """Stochastic gradient descent."""
 
+from math import inf
 from typing import ClassVar, Unpack
 
 from portanet.backend import Array
-from portanet.checks import number
+from portanet.checks import flag, number
 from portanet.nn.tree import ParameterTree
 from portanet.optim.optimizer import Common, Hyper, Optimizer
 
@@ -35,16 +36,16 @@ class SGD(Optimizer):
         nesterov: bool = False,
         **common: Unpack[Common],
     ) -> None:
-        if nesterov and (momentum == 0.0 or dampening != 0.0):
+        if flag("nesterov", nesterov) and (momentum == 0.0 or dampening != 0.0):
             raise ValueError("nesterov needs a momentum and zero dampening")
         super().__init__(
             model,
             common,
             lr=number("lr", lr),
             momentum=number("momentum", momentum),
-            dampening=float(dampening),
+            dampening=number("dampening", dampening, low=-inf),
             weight_decay=number("weight_decay", weight_decay),
-            nesterov=bool(nesterov),
+            nesterov=nesterov,
         )
 
     @staticmethod

@@ -5,7 +5,7 @@ from math import inf, pi, prod
 from typing import Any
 
 from portanet.backend import Array, backend_of, dtype_name
-from portanet.checks import Named, integer, number
+from portanet.checks import Named, flag, integer, number
 from portanet.random import Key
 
 Gradients = dict[str, Array]
@@ -29,7 +29,12 @@ class Transform(metaclass=Named):
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state_dict`."""
+        """Continue from a `state_dict`; raise ValueError where it is another transform's."""
+        if state.keys() != self.state_dict().keys():
+            raise ValueError(
+                f"{type(self).__name__}: expected a state of {sorted(self.state_dict())}, "
+                f"got {sorted(state)}"
+            )
 
 
 class ClipGradNorm(Transform):
@@ -47,8 +52,8 @@ class ClipGradNorm(Transform):
     """
 
     def __init__(self, max_norm: float, norm_type: float = 2.0) -> None:
-        self.max_norm = number("max_norm", max_norm)
-        self.norm_type = number("norm_type", norm_type)
+        self.max_norm = number("max_norm", max_norm, infinite=True)
+        self.norm_type = number("norm_type", norm_type, infinite=True)
         if self.norm_type == 0.0:
             raise ValueError("norm_type must be positive, got 0")
 
@@ -75,7 +80,7 @@ class ClipGradValue(Transform):
     """
 
     def __init__(self, clip_value: float) -> None:
-        self.clip_value = number("clip_value", clip_value)
+        self.clip_value = number("clip_value", clip_value, infinite=True)
 
     def __call__(self, grads: Gradients, params: Mapping[str, Array], step: int) -> Gradients:
         """Return the cut gradients."""
@@ -100,7 +105,8 @@ class L1(Transform):
     """
 
     def __init__(self, alpha: float, dead_zone: bool = False, bias: bool = False) -> None:
-        self.alpha, self.dead_zone, self.bias = number("alpha", alpha), dead_zone, bias
+        self.alpha = number("alpha", alpha)
+        self.dead_zone, self.bias = flag("dead_zone", dead_zone), flag("bias", bias)
 
     def __call__(self, grads: Gradients, params: Mapping[str, Array], step: int) -> Gradients:
         """Return the gradients of the loss with the penalty."""

@@ -414,60 +414,6 @@ def test_gradients_that_do_not_fit_change_nothing(
     assert_equal(host(network.params), before)
 
 
-WRONG_OPTIONS = [
-    ({"learning_rate": 0.1}, TypeError, "has no option 'learning_rate'; did you mean 'lr'"),
-    ({"lr": -0.1}, ValueError, r"lr must be in \[0, inf\], got -0\.1"),
-    ({"lr": float("nan")}, ValueError, r"lr must be in \[0, inf\], got nan"),
-    ({"lr": "fast"}, TypeError, "lr must be a number, got 'fast'"),
-    ({"weight_decay": -1}, ValueError, r"weight_decay must be in \[0, inf\], got -1"),
-]
-WRONG_SGD = [
-    ({"momentum": -0.9}, ValueError, r"momentum must be in \[0, inf\], got -0\.9"),
-    ({"nesterov": True}, ValueError, "nesterov needs a momentum and zero dampening"),
-    ({"nesterov": True, "momentum": 0.9, "dampening": 0.1}, ValueError, "nesterov needs"),
-]
-WRONG_ADAM = [
-    ({"beta_1": 0.9}, TypeError, "has no option 'beta_1'; did you mean 'betas'"),
-    ({"epsilon": 1e-7}, TypeError, "has no option 'epsilon'; did you mean 'eps'"),
-    ({"momentum": 0.9}, TypeError, "has no option 'momentum'"),
-    ({"betas": (1.0, 0.9)}, ValueError, r"betas must be in \[0, 1\), got 1\.0"),
-    ({"betas": (0.9, -0.1)}, ValueError, r"betas must be in \[0, inf\], got -0\.1"),
-    ({"betas": 0.9}, TypeError, r"betas must be a pair of numbers, got 0\.9"),
-    ({"betas": (0.9,)}, TypeError, r"betas must be a pair of numbers, got \(0\.9,\)"),
-    ({"eps": -1e-8}, ValueError, r"eps must be in \[0, inf\], got -1e-08"),
-]
-ADAMS = (optim.Adam, optim.AdamW, optim.Adamax, optim.NAdam, optim.RAdam)
-WRONG_OTHERS = [
-    (optim.Adagrad, {"lr_decay": -1}, ValueError, r"lr_decay must be in \[0, inf\], got -1"),
-    (
-        optim.Adagrad,
-        {"initial_accumulator_value": -1},
-        ValueError,
-        "initial_accumulator_value must",
-    ),
-    (optim.Adagrad, {"eps": -1}, ValueError, r"eps must be in \[0, inf\], got -1"),
-    (optim.Adadelta, {"rho": 1.5}, ValueError, r"rho must be in \[0, 1\], got 1\.5"),
-    (optim.Adadelta, {"eps": -1}, ValueError, r"eps must be in \[0, inf\], got -1"),
-    (optim.RMSprop, {"alpha": -0.1}, ValueError, r"alpha must be in \[0, inf\], got -0\.1"),
-    (optim.RMSprop, {"momentum": -1}, ValueError, r"momentum must be in \[0, inf\], got -1"),
-    (optim.RMSprop, {"eps": -1}, ValueError, r"eps must be in \[0, inf\], got -1"),
-    (optim.NAdam, {"momentum_decay": -1}, ValueError, r"momentum_decay must be in \[0, inf\], got"),
-    (optim.NAdam, {"mu_product": 0.5}, TypeError, "NAdam has no option 'mu_product'"),
-]
-
-
-@pytest.mark.parametrize(
-    ("make", "options", "error", "message"),
-    [(make, *wrong) for make in SLOTS for wrong in WRONG_OPTIONS]
-    + [(optim.SGD, *wrong) for wrong in WRONG_SGD]
-    + [(make, *wrong) for make in ADAMS for wrong in WRONG_ADAM]
-    + WRONG_OTHERS,
-)
-def test_wrong_options(make: Any, options: Any, error: Any, message: str) -> None:
-    with pytest.raises(error, match=message):
-        make(nn.Linear(1, 1), **options)
-
-
 @every_optimizer
 def test_what_is_no_model(case: OptimizerCase) -> None:
     name = case.make.__name__

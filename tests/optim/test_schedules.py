@@ -393,65 +393,6 @@ def test_a_quantity_that_will_not_be_there_is_an_error_before_training() -> None
 # --- checks --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
-        (lambda: optim.StepLR(0), ValueError, "step_size must be at least 1, got 0"),
-        (lambda: optim.StepLR(1.5), TypeError, r"step_size must be an int, got 1\.5"),
-        (lambda: optim.StepLR(1, -0.1), ValueError, r"gamma must be in \[0, inf\], got -0\.1"),
-        (lambda: optim.StepLR(1, by="hour"), ValueError, "by must be 'epoch' or 'step', got 'hour'"),
-        (lambda: optim.StepLR(1, factor=0.1), TypeError, "StepLR has no option 'factor'"),
-        (lambda: optim.MultiStepLR([1.5]), TypeError, r"milestones must be an int, got 1\.5"),
-        (lambda: optim.MultiStepLR([-1]), ValueError, "milestones must be at least 0, got -1"),
-        (lambda: optim.MultiStepLR([1], -1), ValueError, r"gamma must be in \[0, inf\], got -1"),
-        (lambda: optim.ExponentialLR(-0.1), ValueError, r"gamma must be in \[0, inf\], got -0\.1"),
-        (lambda: optim.ConstantLR(1.1), ValueError, r"factor must be in \[0, 1\], got 1\.1"),
-        (lambda: optim.ConstantLR(1, 0), ValueError, "total_iters must be at least 1, got 0"),
-        (lambda: optim.LinearLR(-0.1), ValueError, r"start_factor must be in \[0, 1\], got -0\.1"),
-        (lambda: optim.LinearLR(1, 1.1), ValueError, r"end_factor must be in \[0, 1\], got 1\.1"),
-        (lambda: optim.LinearLR(1, 1, 0), ValueError, "total_iters must be at least 1, got 0"),
-        (lambda: optim.PolynomialLR(0), ValueError, "total_iters must be at least 1, got 0"),
-        (lambda: optim.PolynomialLR(1, -1), ValueError, r"power must be in \[0, inf\], got -1"),
-        (lambda: optim.LambdaLR(0.5), TypeError, r"lr_lambda must be a function of the count, got 0\.5"),
-        (lambda: optim.CosineAnnealingLR(0), ValueError, "T_max must be at least 1, got 0"),
-        (lambda: optim.CosineAnnealingLR(1, -1), ValueError, r"eta_min must be in \[0, inf\], got -1"),
-        (lambda: optim.CosineAnnealingWarmRestarts(0), ValueError, "T_0 must be at least 1, got 0"),
-        (lambda: optim.CosineAnnealingWarmRestarts(1, 0), ValueError, "T_mult must be at least 1, got 0"),
-        (lambda: optim.CosineAnnealingWarmRestarts(1, eta_min=-1), ValueError, r"eta_min must be in"),
-        (lambda: optim.SequentialLR([], []), ValueError, "SequentialLR: expected at least one schedule"),
-        (lambda: optim.SequentialLR([optim.StepLR(1)], [1]), ValueError, r"between each two of 1 schedules, got \[1\]"),
-        (lambda: optim.SequentialLR([optim.StepLR(1)] * 3, [2, 2]), ValueError, r"in rising order, got \[2, 2\]"),
-        (lambda: optim.SequentialLR([optim.StepLR(1)] * 2, [0]), ValueError, "milestones must be at least 1"),
-        (lambda: optim.SequentialLR(schedules=[]), TypeError, "no option 'schedules'; did you mean 'schedulers'"),
-        (lambda: optim.ChainedScheduler([]), ValueError, "ChainedScheduler: expected at least one schedule"),
-        (lambda: optim.ChainedScheduler([0.5]), TypeError, r"schedulers must be a Schedule, got 0\.5"),
-        (lambda: optim.ChainedScheduler([optim.ReduceLROnPlateau()]), ValueError, "ReduceLROnPlateau keeps state and stands alone"),
-        (lambda: optim.ChainedScheduler([optim.StepLR(1), optim.OneCycleLR(1)]), ValueError, "by one clock, got epoch, step"),
-        (lambda: optim.ReduceLROnPlateau("low"), ValueError, "mode must be 'auto', 'min' or 'max', got 'low'"),
-        (lambda: optim.ReduceLROnPlateau(monitor="val_f1"), ValueError, "say with mode='min' or 'max' which 'val_f1'"),
-        (lambda: optim.ReduceLROnPlateau(factor=1.0), ValueError, r"factor must be in \[0, 1\), got 1\.0"),
-        (lambda: optim.ReduceLROnPlateau(factor=-1), ValueError, r"factor must be in \[0, inf\], got -1"),
-        (lambda: optim.ReduceLROnPlateau(patience=-1), ValueError, "patience must be at least 0, got -1"),
-        (lambda: optim.ReduceLROnPlateau(threshold=-1), ValueError, r"threshold must be in \[0, inf\], got -1"),
-        (lambda: optim.ReduceLROnPlateau(threshold_mode="x"), ValueError, "threshold_mode must be 'rel' or 'abs', got 'x'"),
-        (lambda: optim.ReduceLROnPlateau(cooldown=-1), ValueError, "cooldown must be at least 0, got -1"),
-        (lambda: optim.ReduceLROnPlateau(min_lr=-1), ValueError, r"min_lr must be in \[0, inf\], got -1"),
-        (lambda: optim.ReduceLROnPlateau(eps=-1), ValueError, r"eps must be in \[0, inf\], got -1"),
-        (lambda: optim.OneCycleLR(-1), ValueError, r"max_lr must be in \[0, inf\], got -1"),
-        (lambda: optim.OneCycleLR(1, 0), ValueError, "total_steps must be at least 1, got 0"),
-        (lambda: optim.OneCycleLR(1, 9, 1.1), ValueError, r"pct_start must be in \[0, 1\], got 1\.1"),
-        (lambda: optim.OneCycleLR(1, 9, 0.3, "log"), ValueError, "anneal_strategy must be 'cos'"),
-        (lambda: optim.OneCycleLR(1, div_factor=0), ValueError, "div_factor must be positive, got 0"),
-        (lambda: optim.OneCycleLR(1, final_div_factor=0.0), ValueError, "final_div_factor must be pos"),
-        (lambda: optim.OneCycleLR(1, max_momentum=-1), ValueError, r"max_momentum must be in \[0, 1\]"),
-        (lambda: optim.OneCycleLR(1, base_momentum=2), ValueError, r"base_momentum must be in \[0, 1\]"),
-    ],
-)  # fmt: skip
-def test_wrong_schedules(make: Any, error: Any, message: str) -> None:
-    with pytest.raises(error, match=message):
-        make()
-
-
 def test_a_schedule_without_a_formula_is_abstract() -> None:
     with pytest.raises(TypeError, match="abstract"):
         optim.Schedule()

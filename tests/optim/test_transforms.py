@@ -164,21 +164,3 @@ def test_their_state_is_the_optimizers(place: Any) -> None:
     assert other.transforms[0].calls == 3
     with pytest.raises(ValueError, match="another optimizer's: \\['transforms'\\]"):
         optim.SGD(network).load_state_dict(optimizer.state_dict())
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
-        (lambda: optim.ClipGradNorm(-1.0), ValueError, "max_norm"),
-        (lambda: optim.ClipGradNorm(1.0, 0), ValueError, "norm_type must be positive"),
-        (lambda: optim.ClipGradValue("a"), TypeError, "clip_value must be a number"),
-        (lambda: optim.L1(float("nan")), ValueError, "alpha"),
-        (lambda: optim.GradientNoise(eta=-1), ValueError, "eta"),
-        (lambda: optim.GradientNoise(sigma=1), TypeError, "no option 'sigma'"),
-        (lambda: optim.SGD(model(), transforms=[3]), TypeError, "transforms must be a Transform"),
-        (lambda: optim.Transform()({}, {}, 0), NotImplementedError, "does not define __call__"),
-    ],
-)
-def test_wrong_options(make: Any, error: Any, message: str) -> None:
-    with pytest.raises(error, match=message):
-        make()
