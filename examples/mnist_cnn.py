@@ -4,32 +4,68 @@
 The network: conv 5×5 (1→8), ReLU, max-pool 2×2, conv 5×5 (8→8), ReLU, max-pool 2×2, linear (10),
 softmax cross-entropy. Runs on MNIST where it is found or can be downloaded, else on the digits that
 portanet carries, enlarged to 28×28; on NumPy, CuPy or PyTorch arrays, by --backend.
+
+An older study of this network, whose settings are --settings published, had to search for a start
+from which it learned at all; --search does so, too (see mnist_search.py).
 """
 
 import argparse
-import math
-import os
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from common import (
+    guarded,
+    parsed,
+    parser_of,
+    positive_float,
+    positive_int,
+    select_backend,
+    writable,
+)
+from mnist_search import add_options, check_options, search
 
 import portanet as pn
 from portanet import data, nn, optim
 
 HELD_OUT = 1000  # the first images validate, or a tenth of them where there are few
 FEWEST = 10  # images that can be trained on, validated and tested with
+Arrays = tuple[Any, Any]  # images (N, 1, 28, 28) and their labels
 
 
-class Digits(NamedTuple):
-    """Images (N, 1, 28, 28) with their labels, and the settings that suit them."""
+class Settings(NamedTuple):
+    """How a network is trained."""
 
-    name: str
-    train: tuple[Any, Any]
-    test: tuple[Any, Any]
     epochs: int
     batch_size: int
     lr: float
+    optimizer: str = "adam"  # or "nesterov", both with the rate in one cycle; "sgd": always lr
+    bound: float | None = None  # weights and biases start within ±bound; None: ±1/√fan_in
+    images: int | None = None  # how many to train on; None: all
+    raw: bool = False  # pixels from 0 to 255; else centred and scaled
+    augment: bool = False  # rotate, scale and shift the images a little, anew each epoch
+
+
+PUBLISHED = Settings(5, 1, 0.0001, optimizer="sgd", bound=0.01, images=20_000, raw=True)
+
+
+class Digits(NamedTuple):
+    """Images with pixels from 0 to 1, and the settings that suit them."""
+
+    name: str
+    train: Arrays
+    test: Arrays
+    settings: Settings
+
+
+class Split(NamedTuple):
+    """Images as the network takes them, and the value of a pixel without ink."""
+
+    train: Arrays
+    validation: Arrays
+    test: Arrays
+    blank: float
 
 
 def network() -> nn.Sequential:
@@ -53,14 +89,14 @@ def load(choice: str) -> Digits:
         try:
             train, test = data.load_mnist()
             print("data: MNIST")
-            return Digits("MNIST", train, test, epochs=5, batch_size=128, lr=0.01)
+            return Digits("MNIST", train, test, Settings(epochs=5, batch_size=128, lr=0.01))
         except data.DataNotFoundError:
             if choice == "mnist":
                 raise
             print("data: the embedded digits, enlarged to 28×28 (no MNIST; --data mnist says why)")
     if choice in ("auto", "digits"):
         train, test = data.load_digits(size=28)
-        return Digits("digits", train, test, epochs=15, batch_size=32, lr=0.02)
+        return Digits("digits", train, test, Settings(epochs=15, batch_size=32, lr=0.02))
     images, labels = data.load_npz(choice)
     low, high = labels.min(), labels.max()
     if images.shape[1:] != (1, 28, 28) or len(images) < FEWEST or low < 0 or high > 9:
@@ -74,57 +110,122 @@ def load(choice: str) -> Digits:
     n = held_out(images)
     print(f"data: {choice}, {len(images):,} images, shuffled; the first {n:,} test")
     train, test = (images[n:], labels[n:]), (images[:n], labels[:n])
-    return Digits(Path(choice).name, train, test, epochs=5, batch_size=32, lr=0.01)
+    return Digits(Path(choice).name, train, test, Settings(epochs=5, batch_size=32, lr=0.01))
 
 
 def held_out(images: Any) -> int:
     return min(HELD_OUT, max(1, len(images) // 10))
 
 
-def positive_int(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise ValueError  # argparse says which option it is of
-    return number
+def settings_of(args: argparse.Namespace, digits: Digits) -> Settings:
+    """Return the settings that were asked for; what was not is the study's or suits the data."""
+    settings = PUBLISHED if args.settings == "published" else digits.settings
+    if args.search and settings.bound is None:  # as much data as the study, and a bound to multiply
+        settings = settings._replace(images=PUBLISHED.images, bound=0.1)
+    if args.augment:  # images that are never twice the same can be learned from for longer
+        settings = settings._replace(epochs=5 * settings.epochs)
+    if args.quick:
+        settings = settings._replace(epochs=2, images=2000)
+    given = {n: v for n, v in vars(args).items() if n in Settings._fields and v is not None}
+    return settings._replace(**given)
 
 
-def positive_float(text: str) -> float:
-    if not 0 < (number := float(text)) < math.inf:
-        raise ValueError
-    return number
+def split(digits: Digits, settings: Settings) -> Split:
+    """Hold the first images out, and scale the pixels."""
+    n = held_out(digits.train[0])
+    end = None if settings.images is None else n + settings.images
+    images, labels = digits.train[0][:end], digits.train[1][:end]
+    # Centred and scaled by the training images: the first steps then go the right way at once.
+    mean, std = float(images.mean()), float(images.std()) or 1.0
+    if settings.raw:
+        mean, std = 0.0, 1 / 255
+
+    def scaled(x: Any) -> Any:
+        return (x - mean) / std
+
+    return Split(
+        train=(scaled(images[n:]), labels[n:]),
+        validation=(scaled(images[:n]), labels[:n]),
+        test=(scaled(digits.test[0]), digits.test[1]),
+        blank=-mean / std,
+    )
 
 
-def writable(*suffixes: str) -> Callable[[str], Path]:
-    """Return a check, before any training, that a file of such a suffix can be written."""
+def trained(
+    images: Split, settings: Settings, seed: int, checkpoint: Path | None = None
+) -> pn.Trainer:
+    """Train a network and return its trainer: a fresh one, or what the folder holds of a run."""
+    init = None if settings.bound is None else nn.Uniform(settings.bound)
+    model = network().initialize(seed, weight=init, bias=init)
+    schedule: optim.Schedule | None = optim.OneCycleLR(max_lr=settings.lr)
+    if settings.optimizer == "adam":
+        optimizer: optim.Optimizer = optim.Adam(model, lr=settings.lr)
+    elif settings.optimizer == "nesterov":
+        optimizer = optim.SGD(model, lr=settings.lr, momentum=0.9, nesterov=True)
+    else:
+        optimizer, schedule = optim.SGD(model, lr=settings.lr), None
+    trainer = pn.Trainer(
+        model,
+        nn.CrossEntropyLoss(),
+        optimizer,
+        schedule=schedule,
+        seed=seed,
+        monitor="val_accuracy",
+    )
+    options: dict[str, Any] = {"epochs": settings.epochs, "validation_data": images.validation}
+    if checkpoint is not None:
+        options |= {"checkpoint": checkpoint, "resume": "auto"}
+    if not settings.augment:
+        trainer.fit(images.train, batch_size=settings.batch_size, **options)
+        return trainer
+    x, y = (pn.asarray(array) for array in images.train)
+    move = data.RandomAffine(8, translate=(0.04, 0.04), scale=(0.92, 1.08), fill=images.blank)
+    loader = data.DataLoader((x, y), settings.batch_size, shuffle=True, seed=seed, transform=move)
+    trainer.fit(loader, **options)
+    return trainer
 
-    def check(text: str) -> Path:
-        path = Path(text)
-        if path.suffix not in suffixes:
-            raise argparse.ArgumentTypeError(f"{text} must end in {' or '.join(suffixes)}")
-        if not path.parent.is_dir():
-            raise argparse.ArgumentTypeError(f"there is no folder {path.parent} to hold {text}")
-        places = [path.parent, path] if path.exists() else [path.parent]
-        if path.is_dir() or not all(os.access(place, os.W_OK) for place in places):
-            raise argparse.ArgumentTypeError(f"{text} cannot be written")
-        return path
 
-    return check
+def run(args: argparse.Namespace) -> int:
+    """Train as the arguments say, show the accuracy on the test images, return the exit code."""
+    select_backend(args.backend)
+    digits = load(args.data)
+    settings = settings_of(args, digits)
+    shown = (f"{n} {v}" for n, v in settings._asdict().items() if v not in (None, False))
+    print("settings:", ", ".join(shown))
+    images = split(digits, settings)
+    model: nn.Layer = network()
+    code = 0
+    if args.search:
+        model.load_state_dict(search(args, partial(trained, images), settings, digits.name))
+    else:
+        print(model.summary((1, 28, 28)))
+        trainer = trained(images, settings, args.seed, args.checkpoint)
+        model, history = trainer.model, trainer.history
+        if history.interrupted:  # by a signal: the code that a shell expects of it
+            code = 128 + history.interrupted
+        if args.plot and not len(history):
+            print("no plot: no epoch was finished")
+        elif args.plot:
+            history.plot(args.plot)
+            print(f"plot written to {args.plot}")
+    tester = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model))
+    accuracy = tester.evaluate(images.test)["accuracy"]
+    print(f"test accuracy {accuracy:.4f} on {len(images.test[0]):,} images of {digits.name}")
+    if args.save:
+        pn.save_weights(model, args.save)
+        print(f"weights written to {args.save}")
+    return code
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parser_of(__doc__)
     option = parser.add_argument
-    option("--backend", help="auto, numpy, cupy, torch (default: PORTANET_BACKEND, else auto)")
     option(
         "--data",
         default="auto",
         help="auto, mnist, digits, or FILE.npz with images (N, 28, 28) and labels (N,), which are "
         f"shuffled; a tenth of them, at most {HELD_OUT}, test (default: auto)",
     )
-    option("--epochs", type=positive_int, help="passes over the training images (default: by data)")
-    option("--batch-size", type=positive_int, help="images in a step (default: by data)")
-    option("--lr", type=positive_float, help="top learning rate of the cycle (default: by data)")
-    option("--optimizer", choices=("adam", "sgd"), default="adam", help="(default: adam)")
-    option("--seed", type=int, default=0, help="of weights and order (default: 0)")
     option(
         "--save",
         metavar="FILE.npz",
@@ -132,76 +233,36 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="write the weights, c1.weight, …, f.bias: .npz or .safetensors",
     )
     option(
-        "--plot",
-        metavar="FILE.png",
-        type=writable(".png", ".pdf", ".svg"),
-        help="draw loss and accuracy by epoch: .png, .pdf or .svg",
+        "--checkpoint",
+        metavar="FOLDER",
+        type=Path,
+        help="save the run there each epoch, and go on with it when started again",
     )
-    args = parser.parse_args(arguments)
-    if args.plot:
-        try:
-            import matplotlib.figure  # noqa: F401
-        except ImportError as error:
-            parser.error(f'--plot needs matplotlib ({error}): pip install "portanet[plot]"')
+    option = parser.add_argument_group("how to train").add_argument
+    option(
+        "--settings",
+        choices=("tuned", "published"),
+        default="tuned",
+        help="what is not given here, to suit the data or as in the study (default: tuned)",
+    )
+    option("--epochs", type=positive_int, help="passes over the training images")
+    option("--batch-size", type=positive_int, help="images in a step")
+    option("--lr", type=positive_float, help="learning rate, at the top of its cycle if it has one")
+    option("--optimizer", choices=("adam", "nesterov", "sgd"), help="sgd has a constant rate")
+    option("--bound", type=positive_float, help="of the weights at the start, else 1/√fan_in")
+    option("--images", type=positive_int, help="how many to train on, else all")
+    option("--augment", action="store_true", help="rotate, scale and shift the images a little")
+    add_options(parser)
+    args = parsed(parser, arguments)
+    check_options(parser, args)
+    if args.search and args.checkpoint:
+        parser.error("--checkpoint keeps one run; a search is kept by --log")
     return args
 
 
-def train(args: argparse.Namespace) -> float:
-    """Train as the arguments say and return the accuracy on the test images."""
-    backend = pn.set_backend(args.backend or os.environ.get("PORTANET_BACKEND") or "auto")
-    print(f"portanet {pn.__version__}, backend {backend}")
-    digits = load(args.data)
-    (images, labels), n = digits.train, held_out(digits.train[0])
-    # Centred and scaled by the training images: the first steps then go the right way at once.
-    mean, std = float(images.mean()), float(images.std()) or 1.0
-
-    def scaled(x: Any) -> Any:
-        return (x - mean) / std
-
-    model = network().initialize(args.seed)
-    print(model.summary((1, 28, 28)))
-    lr = digits.lr if args.lr is None else args.lr
-    if args.optimizer == "adam":
-        optimizer: optim.Optimizer = optim.Adam(model, lr=lr)
-    else:
-        optimizer = optim.SGD(model, lr=lr, momentum=0.9, nesterov=True)
-    trainer = pn.Trainer(
-        model,
-        nn.CrossEntropyLoss(),
-        optimizer,
-        schedule=optim.OneCycleLR(max_lr=lr),
-        seed=args.seed,
-    )
-    history = trainer.fit(
-        (scaled(images[n:]), labels[n:]),
-        epochs=digits.epochs if args.epochs is None else args.epochs,
-        batch_size=digits.batch_size if args.batch_size is None else args.batch_size,
-        validation_data=(scaled(images[:n]), labels[:n]),
-    )
-    accuracy = trainer.evaluate((scaled(digits.test[0]), digits.test[1]))["accuracy"]
-    print(f"test accuracy {accuracy:.4f} on {len(digits.test[0]):,} images of {digits.name}")
-    if args.save:
-        pn.save_weights(model, args.save)
-        print(f"weights written to {args.save}")
-    if args.plot and not len(history):
-        print("no plot: no epoch was finished")
-    elif args.plot:
-        history.plot(args.plot)
-        print(f"plot written to {args.plot}")
-    if history.interrupted:
-        raise KeyboardInterrupt
-    return accuracy
-
-
 def main(arguments: list[str] | None = None) -> int:
-    try:
-        train(parse(arguments))
-    except KeyboardInterrupt:
-        return 130
-    except (pn.BackendError, data.DataError, OSError) as error:
-        print(f"mnist_cnn: {error}", file=sys.stderr)
-        return 2
-    return 0
+    args = parse(arguments)
+    return guarded("mnist_cnn", lambda: run(args))
 
 
 if __name__ == "__main__":

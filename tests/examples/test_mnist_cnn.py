@@ -1,44 +1,33 @@
-"""The examples, as a reader would run them, on little data."""
+"""The convolutional network, as a reader would train it, on little data."""
 
-import importlib.util
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from small_data import idx, write
 
 import portanet as pn
 from portanet import data, nn, optim
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.fixture
-def mnist_cnn(tmp_path, monkeypatch):
-    """The example, with no data of its own to be found and no network asked."""
-    monkeypatch.setenv("PORTANET_DATA", str(tmp_path / "nothing"))
-    monkeypatch.setitem(sys.modules, "pooch", None)
-    monkeypatch.delenv("PORTANET_BACKEND", raising=False)
-    return load("mnist_cnn")
+def mnist_cnn(example):
+    return example("mnist_cnn")
 
 
-def write_npz(path, n=300, by_label=False):
+def bars(n, by_label=False):
+    """Return images (N, 28, 28, 1) and labels: noise, and a bar at a height for each class."""
     rng = np.random.default_rng(0)
     labels = np.arange(n) % 10
     labels = np.sort(labels) if by_label else labels
     images = rng.integers(0, 60, size=(n, 28, 28, 1), dtype="uint8")
     for image, label in zip(images, labels, strict=True):
-        image[2 * label + 2 : 2 * label + 6, 4:24] = 255  # a bar at a height for each class
+        image[2 * label + 2 : 2 * label + 6, 4:24] = 255
+    return images, labels
+
+
+def write_npz(path, n=300, by_label=False):
+    images, labels = bars(n, by_label)
     np.savez(path, images=images, labels=labels)
 
 
@@ -66,7 +55,7 @@ def test_falls_back_to_the_digits_and_writes_weights_and_plot(mnist_cnn, tmp_pat
     assert plot.stat().st_size > 1000
 
 
-@pytest.mark.parametrize(("optimizer", "by_label"), [("adam", False), ("sgd", True)])
+@pytest.mark.parametrize(("optimizer", "by_label"), [("adam", False), ("nesterov", True)])
 def test_own_images_from_an_npz_file(mnist_cnn, tmp_path, capsys, optimizer, by_label):
     write_npz(tmp_path / "mine.npz", by_label=by_label)
     options = ["--data", str(tmp_path / "mine.npz"), "--optimizer", optimizer, "--batch-size", "20"]
@@ -78,11 +67,15 @@ def test_own_images_from_an_npz_file(mnist_cnn, tmp_path, capsys, optimizer, by_
 
 def test_same_seed_prints_the_same(mnist_cnn, capsys):
     printed = []
-    for _ in range(2):
-        assert mnist_cnn.main(["--epochs", "1", "--seed", "3", "--backend", "numpy"]) == 0
+    for options in ([], [], ["--augment"], ["--augment"]):
+        options = [*options, "--epochs", "1", "--images", "500", "--seed", "3"]
+        assert mnist_cnn.main([*options, "--backend", "numpy"]) == 0
         lines = capsys.readouterr().out.splitlines()
-        printed.append([line.partition("samples/s")[0].rsplit(" ", 2)[0] for line in lines])
+        printed.append([line.partition("  val_accuracy")[0] for line in lines])
+    assert "val_loss" in printed[0][-2]
     assert printed[0] == printed[1]
+    assert printed[2] == printed[3]
+    assert printed[0][-2] != printed[2][-2]
 
 
 def test_the_same_run_on_numpy_and_torch(mnist_cnn):
@@ -104,29 +97,19 @@ def test_the_same_run_on_numpy_and_torch(mnist_cnn):
     np.testing.assert_allclose(losses["numpy"], losses["torch"], rtol=0, atol=1e-4)
 
 
-def run(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, str(EXAMPLES / "mnist_cnn.py"), *arguments],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.skipif(
     pn.available_backends()["cupy"] is None, reason="a CUDA device answers here: CuPy works"
 )
-def test_cupy_without_cuda_ends_with_one_message():
-    done = run(PORTANET_BACKEND="cupy")
+def test_cupy_without_cuda_ends_with_one_message(run_example):
+    done = run_example("mnist_cnn", PORTANET_BACKEND="cupy")
     assert done.returncode == 2
     assert done.stderr.startswith("mnist_cnn: backend 'cupy' cannot be used: ")
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_unknown_backend_ends_with_one_message():
-    done = run("--backend", "nonsense")
+def test_an_unknown_backend_ends_with_one_message(run_example):
+    done = run_example("mnist_cnn", "--backend", "nonsense")
     assert done.returncode == 2
     assert done.stderr.startswith("mnist_cnn: unknown backend 'nonsense'")
     assert "numpy" in done.stderr
@@ -183,44 +166,78 @@ def test_images_that_do_not_fit_are_one_message(mnist_cnn, tmp_path, capsys, ima
 
 
 BAD_OPTIONS = [
-    *(["--epochs", text] for text in ("0", "-1", "1.5", "many")),
-    *(["--batch-size", text] for text in ("0", "-8")),
-    *(["--lr", text] for text in ("0", "-0.1", "nan", "inf")),
-    *(["--save", name] for name in ("w.pt", "w", "missing/w.npz", "file/w.npz", "folder.npz")),
-    *(["--plot", name] for name in ("p.xyz", "p", "missing/p.png", "folder.png")),
+    ["--epochs", "0"],
+    ["--batch-size", "-8"],
+    ["--images", "1.5"],
+    ["--lr", "nan"],
+    ["--bound", "-1"],
+    ["--optimizer", "best"],
+    ["--settings", "theirs"],
+    ["--save", "w.pt"],
+    ["--plot", "missing/p.png"],
+    ["--log", "l.txt"],
+    ["--target", "1.1"],
+    ["--factor", "0"],
+    ["--max-attempts", "0"],
+    ["--jobs", "0"],
 ]
 
 
 @pytest.mark.parametrize("options", BAD_OPTIONS, ids=" ".join)
 def test_bad_options_are_told_before_training(mnist_cnn, tmp_path, monkeypatch, capsys, options):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mnist_cnn, "train", None)
-    (tmp_path / "file").touch()
-    for suffix in ("npz", "png"):
-        (tmp_path / f"folder.{suffix}").mkdir()
+    monkeypatch.setattr(mnist_cnn, "run", None)
     with pytest.raises(SystemExit) as caught:
-        mnist_cnn.main(options)
+        mnist_cnn.main(["--search", *options])
     assert caught.value.code == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert f"error: argument {options[0]}: " in line
     assert options[1] in line
 
 
-def test_a_folder_without_the_right_to_write(mnist_cnn, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
-    with pytest.raises(SystemExit):
-        mnist_cnn.main(["--save", str(tmp_path / "w.npz")])
-    assert "w.npz cannot be written" in capsys.readouterr().err
+def test_on_mnist_in_its_folder(mnist_cnn, data_folder, capsys):
+    images, labels = bars(120)
+    parts = {"train": slice(0, 100), "t10k": slice(100, None)}
+    for name, part in parts.items():
+        files = {"images-idx3": images[part, ..., 0], "labels-idx1": labels[part]}
+        contents = {f"{name}-{kind}-ubyte": idx(array) for kind, array in files.items()}
+        write(data_folder / "mnist", contents)
+    assert mnist_cnn.main(["--data", "mnist", "--quick", "--backend", "numpy"]) == 0
+    out = capsys.readouterr().out
+    assert "data: MNIST\nsettings: epochs 2, batch_size 128, lr 0.01, optimizer adam" in out
+    assert "on 20 images of MNIST" in out
 
 
-def test_a_plot_without_matplotlib(mnist_cnn, tmp_path, monkeypatch, capsys):
-    for name in [n for n in sys.modules if n.partition(".")[0] == "matplotlib"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(SystemExit) as caught:
-        mnist_cnn.main(["--plot", str(tmp_path / "p.png")])
-    assert caught.value.code == 2
-    assert 'pip install "portanet[plot]"' in capsys.readouterr().err.splitlines()[-1]
+@pytest.fixture
+def mine(mnist_cnn, tmp_path):
+    write_npz(tmp_path / "mine.npz")
+    return mnist_cnn.load(str(tmp_path / "mine.npz"))
+
+
+def test_the_published_settings(mnist_cnn, mine, capsys):
+    settings = mnist_cnn.PUBLISHED._replace(images=50, epochs=1)
+    images = mnist_cnn.split(mine, settings)
+    pixels, labels = mine.train
+    for part, start, stop in ((images.validation, 0, 27), (images.train, 27, 77)):
+        np.testing.assert_allclose(part[0], pixels[start:stop] * 255, rtol=1e-6)
+        np.testing.assert_array_equal(part[1], labels[start:stop])
+    np.testing.assert_allclose(images.test[0], mine.test[0] * 255, rtol=1e-6)
+    assert images.blank == 0
+
+    # The same by hand: image after image, in the trainer's order.
+    model = mnist_cnn.network().initialize(3, weight=nn.Uniform(0.01), bias=nn.Uniform(0.01))
+    assert 0.009 < max(abs(p).max() for p in model.params.values()) <= 0.01
+    loss = nn.CrossEntropyLoss()
+    for k in pn.Key(3).child("batches", 0).permutation(50):
+        model.zero_grads()
+        scores = model.forward(images.train[0][k : k + 1], training=True)
+        _, pullback = loss.vjp(scores, images.train[1][k : k + 1])
+        model.backward(pullback())
+        for name, p in model.params.items():
+            model.params[name] = p - 0.0001 * model.grads[name]
+    trainer = mnist_cnn.trained(images, settings, 3)
+    for name, p in trainer.model.params.items():
+        np.testing.assert_allclose(p, model.params[name], rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.usefixtures("pythons_handler")
@@ -242,6 +259,38 @@ def test_interrupted_in_the_first_epoch(mnist_cnn, tmp_path, monkeypatch, capsys
     assert "no plot: no epoch was finished" in out
     assert weights.is_file()
     assert not plot.exists()
+
+
+@pytest.mark.usefixtures("pythons_handler")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_by_a_signal_it_goes_on_when_started_again(
+    mnist_cnn, tmp_path, monkeypatch, capsys, number
+):
+    options = ["--quick", "--backend", "numpy", "--data", "digits"]
+    assert mnist_cnn.main(options) == 0
+    whole = capsys.readouterr().out.splitlines()
+    step = optim.Adam.step
+
+    def interrupted(self, grads):
+        step(self, grads)
+        if self.steps == 60:  # in the second epoch
+            signal.raise_signal(number)
+
+    options += ["--checkpoint", str(tmp_path / "run")]
+    with monkeypatch.context() as patch:
+        patch.setattr(optim.Adam, "step", interrupted)
+        assert mnist_cnn.main(options) == 128 + number
+    capsys.readouterr()
+    assert mnist_cnn.main(options) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == whole[-1]
+    assert mnist_cnn.main(options) == 0, "nothing is left to train"
+    assert "epoch" not in capsys.readouterr().out.partition("parameters\n")[2]
+
+
+def test_a_search_has_a_log_instead(mnist_cnn, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        mnist_cnn.main(["--search", "--checkpoint", str(tmp_path)])
+    assert "a search is kept by --log" in capsys.readouterr().err
 
 
 @pytest.mark.gpu
