@@ -142,7 +142,7 @@ class GradientNoise(Transform):
     def __call__(self, grads: Gradients, params: Mapping[str, Array], step: int) -> Gradients:
         """Return the gradients with the noise of this step."""
         deviation = (self.eta * (1.0 + step) ** -self.gamma) ** 0.5
-        if deviation == 0.0:  # it has faded away, below the smallest number
+        if deviation < 1e-37:  # it has faded away: numbers below the normal ones take long
             return grads
         key = self.key.child(step)
         return {name: g + deviation * _normal(key.child(name), g) for name, g in grads.items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from math import inf
 from typing import Any, NamedTuple
 
 from portanet.backend import Array, Backend, backend_of
@@ -174,7 +175,8 @@ class Source:
                 unknown = [c for c in given if c not in range(classes)]
                 if unknown:
                     raise ValueError(f"class_weight: there are no classes {unknown}")
-                given = [number(f"class_weight[{c}]", given.get(c, 1.0)) for c in range(classes)]
+                pairs = [(f"class_weight[{c}]", given.get(c, 1.0)) for c in range(classes)]
+                given = [number(what, value, low=-inf) for what, value in pairs]
             array = self._backend.asarray(given, self._backend.dtype)
             if tuple(array.shape) != (classes,):
                 got = tuple(array.shape)
