@@ -5,6 +5,7 @@ words here are the schema's number, who wrote the file, a checksum of the whole 
 training run, everything that is no array, as JSON. Other programs read the arrays as ever.
 """
 
+import errno
 import json
 import os
 import secrets
@@ -53,11 +54,14 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename last; Windows cannot, and needs not."""
+    """Make a rename last; Windows cannot, nor some file systems of a network, and needs not."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise OSError(error.errno, error.strerror, str(folder)) from error
         finally:
             os.close(handle)
 
@@ -152,16 +156,19 @@ def _packed(part: Any, where: str, arrays: dict[str, Any]) -> Any:
         if wrong := [k for k in part if not isinstance(k, str) or k.startswith("__")]:
             raise TypeError(f"state {where!r}: the keys must be names, got {wrong}")
         return {k: _packed(v, f"{where}.{k}" if where else k, arrays) for k, v in part.items()}
-    if isinstance(part, list) and part and all(type(value) is float for value in part):
+    floats = isinstance(part, list) and part and all(type(value) is float for value in part)
+    if isinstance(part, (list, tuple)) and not floats:
+        values = [_packed(value, f"{where}.{k}", arrays) for k, value in enumerate(part)]
+        return {TUPLE: values} if isinstance(part, tuple) else values
+    if not floats and place(part) is None:
+        raise TypeError(f"state {where!r}: cannot be saved: {type(part).__name__}")
+    if where in arrays:
+        raise TypeError(f"state {where!r}: two arrays have this name")
+    if floats:
         import numpy as np
 
         arrays[where] = np.asarray(part)
         return {FLOATS: where}
-    if isinstance(part, (list, tuple)):
-        values = [_packed(value, f"{where}.{k}", arrays) for k, value in enumerate(part)]
-        return {TUPLE: values} if isinstance(part, tuple) else values
-    if place(part) is None:
-        raise TypeError(f"state {where!r}: cannot be saved: {type(part).__name__}")
     arrays[where] = part
     return {ARRAY: where}
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"step-(\d+)\.safetensors")
 BEST = "best.safetensors"
-PARTS = {"model", "optimizer", "history", "epoch", "step", "calls", "running", "unfinished"}
+PARTS = (  # of a run's state
+    *("classes", "model", "optimizer", "schedule", "callbacks", "history", "best", "unfinished"),
+    *("layout", "seed", "epoch", "step", "calls", "running", "began", "stop_training"),
+)
 
 
 class Checkpoints(metaclass=Named):
@@ -36,7 +39,7 @@ class Checkpoints(metaclass=Named):
     """
 
     def __init__(self, folder: str | Path, keep: int = 3, steps: int | None = None) -> None:
-        self.folder = as_path("folder", folder)
+        self.folder = as_path("folder", folder).absolute()  # a program may go elsewhere
         self.keep = integer("keep", keep)
         self.steps = None if steps is None else integer("steps", steps)
 
@@ -66,7 +69,7 @@ class Checkpoints(metaclass=Named):
         for path in files.values():
             try:
                 return read_run(path)
-            except CheckpointError as error:
+            except (CheckpointError, OSError) as error:
                 warnings.warn(f"{error}; taking the one before", stacklevel=3)
         if files:
             raise CheckpointError(f"{self.folder}: none of {len(files)} checkpoints can be read")
@@ -83,13 +86,16 @@ class Checkpoints(metaclass=Named):
         write_run(path, trainer)
         if best:
             _link(path, self.folder / BEST)
-        # One with more steps could not be read, or else the run had begun from it.
+        # One with more steps is of no run that this one went on from: left to its owner.
         older = [file for step, file in self.files().items() if step <= trainer.step]
         for old in older[self.keep :]:
             old.unlink()
-        for left in self.folder.glob(".*.safetensors.*.tmp"):  # of a run that was killed
-            left.unlink()
         return path
+
+    def clear(self) -> None:
+        """Delete what a run that was killed left half-written."""
+        for left in self.folder.glob(".*.safetensors.*.tmp"):
+            left.unlink(missing_ok=True)
 
 
 def _link(path: Path, name: Path) -> None:
@@ -124,11 +130,13 @@ def read_run(path: Path) -> dict[str, Any]:
 
     Raises FileNotFoundError, and CheckpointError where the file is damaged or holds no run.
     """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: fit(checkpoint={str(path)!r}, resume='auto')")
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     _, state = read_state(path)
     if state is None:
         raise CheckpointError(f"{path}: holds weights alone, no run; load_weights reads them")
-    if not isinstance(state, dict) or not state.keys() >= PARTS:
+    if not isinstance(state, dict) or not state.keys() >= set(PARTS):
         raise CheckpointError(f"{path}: holds no run of this version's kind")
     return state

@@ -60,18 +60,12 @@ def diagnosis(model: Layer, loss: Loss, batches: list[Batch], key: Key) -> str:
         pullback(loss_pullback())
         if watch.found:
             return f"{watch.found[0]} is the first that is not finite"
-    return "the loss is not finite"
+    return "its numbers are not finite"
 
 
-def spoilt(model: Layer) -> str | None:
-    """Return the last layer that holds a number that is not finite, or None.
-
-    A gradient that is not finite spoils all layers before it, so the last is where it began.
-    """
-    for _, layer in reversed(list(model.named_layers())):
-        if not all_finite((*layer.own_params.values(), *layer.own_buffers.values())):
-            return str(layer.label)
-    return None
+def is_spoilt(model: Layer) -> bool:
+    """Say whether a parameter or a buffer is not finite; this waits for the device."""
+    return not all_finite([*model.params.values(), *model.buffers.values()])
 
 
 def all_finite(arrays: Iterable[Array]) -> Any:

@@ -9,7 +9,7 @@ from portanet.backend import Array
 
 @dataclass(frozen=True)
 class Best:
-    """The best epoch by validation, counted from 0: its value and the model's state then."""
+    """The best epoch by validation: its place in the history, its value, the model's state then."""
 
     epoch: int
     value: float
@@ -22,6 +22,7 @@ class History:
     epochs: for each quantity a list with one number an epoch: ``loss``, the metrics, the same of
         the validation data under ``val_…``, ``lr``, ``seconds``, ``samples_per_second``. The
         training numbers are means over the epoch while the parameters were changing.
+        With ``on_nan="skip"`` or ``"rollback"`` also ``undone``: how many steps were.
     steps: for each step ``loss`` and ``lr``.
     interrupted: the number of the signal that ended the run, such as Ctrl-C's 2, or 0. A program
         that ends because of it returns ``128 + interrupted``.
@@ -55,7 +56,8 @@ class History:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the numbers, as `load_state_dict` takes them."""
-        return {"epochs": self.epochs, "steps": self.steps}
+        columns = {"epochs": self.epochs, "steps": self.steps}
+        return {kind: {n: list(c) for n, c in named.items()} for kind, named in columns.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""

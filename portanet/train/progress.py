@@ -34,6 +34,11 @@ class Progress:
         if self._enabled:
             print(f"{self._title(epoch)}  {line(logs)}", flush=True)
 
+    def say(self, text: str) -> None:
+        """Show a line."""
+        if self._enabled:
+            print(text, flush=True)
+
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -1,17 +1,19 @@
 """One call of `Trainer.fit`: epochs, steps, and what is kept so that the run can go on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from math import ceil, inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from portanet.nn.context import Gradients
 from portanet.optim.schedule import Schedule
 from portanet.random import Key
 from portanet.train.checkpoints import Checkpoints
+from portanet.train.diagnosis import all_finite, diagnosis, is_spoilt
 from portanet.train.guard import Guard
-from portanet.train.history import Best
+from portanet.train.history import Best, History
 from portanet.train.interrupt import Interrupt
 from portanet.train.memory import no_room
 from portanet.train.parallel import Team
@@ -25,36 +27,10 @@ from portanet.train.step import (
     gradients_alone,
     grouped,
 )
+from portanet.train.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from portanet.train.trainer import Trainer
-
-
-@dataclass
-class Unfinished:
-    """An epoch in the middle: the numbers of its steps so far."""
-
-    sums: Sums
-    rates: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def steps(self) -> int:
-        """The number of steps done in this epoch."""
-        return len(self.rates)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` takes."""
-        rows = self.sums.rows()
-        columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
-        return {"rows": columns, "rates": list(self.rates), "seconds": self.seconds}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a `state_dict`."""
-        names, columns = state["rows"].keys(), state["rows"].values()
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        self.sums.rows()[:] = rows
-        self.rates, self.seconds = list(state["rates"]), float(state["seconds"])
 
 
 @dataclass
@@ -70,23 +46,27 @@ class Run:
     last_step: float
     shown: Progress
 
-    def execute(self, checkpoints: Checkpoints | None) -> None:
+    def execute(self, checkpoints: Checkpoints | None, resumed: bool) -> History:
         """Train until the last epoch or step, or until somebody ends it."""
         trainer = self.trainer
         self.checkpoints, self.guard = checkpoints, Guard(trainer)
         self.interrupt = Interrupt(terminate=checkpoints is not None)
         with self.shown, Team(trainer.model.backend, trainer.model) as self.team, self.interrupt:
-            self._save()  # what cannot be written is told before anything is trained
+            if checkpoints is not None:
+                checkpoints.clear()
+            # What cannot be written is told before anything is trained. A run that was killed may
+            # have saved its best epoch, but not yet under that name.
+            self._save(best=resumed)
+            if resumed and not self.goes_on:
+                self.shown.say("this run is finished: nothing is left to train")
             while self.goes_on and not self.interrupt.requested:
-                if self._train_epoch():
-                    self._end_epoch()
-                if self.goes_on:
-                    self._save()
-        trainer.history.interrupted = self.interrupt.requested
-        trainer.call("on_fit_end")
-        if not self.goes_on:
-            trainer.calls, trainer.running = trainer.calls + 1, False
-            self._save()
+                ended = self._train_epoch() and self._end_epoch()
+                self._save(best=ended)
+            trainer.history.interrupted = self.interrupt.requested
+            trainer.call("on_fit_end")
+            if not self.goes_on:
+                self._finish()
+        return trainer.history
 
     @property
     def goes_on(self) -> bool:
@@ -114,64 +94,96 @@ class Run:
             part.seconds = perf_counter() - started
             self.shown.step()
             trainer.call("on_step_end", trainer.step)
-            if part.steps % self.guard.WINDOW == 0:
-                self.guard.settle(part)
             if trainer.stop_training:
                 break
             if self.interrupt.requested:
-                self._record(part)
+                part.record(trainer.history)
                 return False
             if self.checkpoints is not None and self.checkpoints.is_due(trainer.step):
                 self._save()
         if not part.steps:
             raise ValueError(f"epoch {trainer.epoch + 1}: {NO_BATCH}")
-        self.guard.settle(part)
+        self._settle(part)
         part.seconds = perf_counter() - started
         return True
 
     def _train_step(self, batches: list[Any], part: Unfinished) -> None:
+        before = self.guard.before()
+        _, grads, numbers = self._gradients(batches)
+        self.guard.update(before, grads, numbers)
+        self._count(part, numbers)
+        if self.guard.is_due(part, numbers["loss"]):
+            self._settle(part)
+
+    def _gradients(self, batches: list[Any]) -> tuple[Key, Gradients, dict[str, Any]]:
+        """Return the key of the step's random numbers, its gradients, and its numbers."""
         trainer, schedule = self.trainer, self.schedule
         if schedule is not None:
             count = trainer.step if schedule.by == "step" else trainer.epoch
             schedule.apply(trainer.optimizer, count)
         key = Key(trainer.seed).child("step", trainer.step)
-        before = self.guard.before()
         model, loss, metrics = trainer.model, trainer.loss, trainer.metrics
         try:
-            grads, numbers = gradients(model, loss, batches, key, metrics, self.team)
+            return key, *gradients(model, loss, batches, key, metrics, self.team)
         except Exception as error:
             if not self.team.backend.is_out_of_memory(error):
                 raise
             batch, size = batches[0], batches[0].x.shape[0]
             some = partial(gradients_alone, model, loss, batch, key)
             raise no_room(self.team.backend, error, size, some) from error
-        self.guard.update(before, grads, numbers, batches, key)
-        trainer.step += 1
+
+    def _count(self, part: Unfinished, numbers: dict[str, Any]) -> None:
+        self.trainer.step += 1
         part.sums.add(**numbers)
-        part.rates.append(trainer.optimizer.hyper["lr"])
+        part.rates.append(self.trainer.optimizer.hyper["lr"])
 
-    def _record(self, part: Unfinished) -> None:
-        """Bring the history of steps up to date; this waits for the device."""
-        steps, done = self.trainer.history.steps, part.steps
-        recorded = done - (self.trainer.step - len(steps["loss"]))
-        steps["loss"] += [row["loss"] for row in part.sums.rows()[recorded:]]
-        steps["lr"] += part.rates[recorded:]
+    def _settle(self, part: Unfinished) -> None:
+        """Look at the numbers so far; raise FloatingPointError where they are not finite."""
+        if self.guard.settle(part):
+            return
+        trainer, last = self.trainer, part.steps
+        self.guard.go_back(part)
+        found = self._trace(part, last)
+        raise FloatingPointError(
+            f"step {trainer.step + 1} (epoch {trainer.epoch + 1}): {found}; a lower rate, "
+            "ClipGradNorm or on_nan='skip' may help"
+        )
 
-    def _end_epoch(self) -> None:
-        """Validate, record, and tell the schedule and the callbacks."""
+    def _trace(self, part: Unfinished, last: int) -> str:
+        """Do an epoch's steps again up to the first that is not finite; say what is not."""
+        trainer, model = self.trainer, self.trainer.model
+        if not self.source.repeatable:
+            return "from here on something is not finite, and the data cannot be gone back to"
+        first = part.steps * self.accumulate
+        batches = grouped(self.source.batches(trainer.epoch, first), self.accumulate)
+        for group in islice(batches, last - part.steps):
+            buffers = [(b, b + 0) for b in model.buffers.values()]
+            key, grads, numbers = self._gradients(group)
+            if not all_finite([numbers["loss"], *grads.values()]):
+                for buffer, copy in buffers:
+                    buffer[...] = copy
+                return diagnosis(model, trainer.loss, group, key)
+            trainer.optimizer.step(grads)
+            self._count(part, numbers)
+        if is_spoilt(model):
+            return "by then a parameter or a buffer is not finite"
+        return "by then something was not finite which is, done again; does a callback change it?"
+
+    def _end_epoch(self) -> bool:
+        """Validate, record, tell the schedule and the callbacks; False where interrupted before."""
         trainer, part = self.trainer, self.trainer.unfinished
         assert part is not None
-        self._record(part)
+        part.record(trainer.history)
         samples = sum(row["samples"] for row in part.sums.rows())
-        speed = samples / max(part.seconds, 1e-9)
         logs = part.sums.means() | {
             "lr": part.rates[-1],
             "seconds": part.seconds,
-            "samples_per_second": speed,
+            "samples_per_second": samples / max(part.seconds, 1e-9),
         }
         if self.validation is not None:
-            model, batches = trainer.model, self.validation.batches(0)
-            found = evaluation(model, trainer.loss, batches, trainer.metrics, self.team)
+            found = self._validate(self.validation)
+            if found is None:
+                return False
             logs |= {f"val_{name}": value for name, value in found.items()}
             self._keep_best(logs[trainer.monitor])
         if trainer.schedule is not None:
@@ -181,22 +193,44 @@ class Run:
         trainer.unfinished = None
         self.shown.end(trainer.epoch - 1, logs)
         trainer.call("on_epoch_end", trainer.epoch - 1, logs)
+        return True
+
+    def _validate(self, validation: Source) -> dict[str, float] | None:
+        """Return the numbers of the validation data, or None where it was interrupted."""
+        trainer = self.trainer
+        batches = takewhile(lambda _: not self.interrupt.requested, validation.batches(0))
+        try:
+            found = evaluation(trainer.model, trainer.loss, batches, trainer.metrics, self.team)
+        except ValueError:
+            if not self.interrupt.requested:
+                raise
+            return None
+        return None if self.interrupt.requested else found
 
     def _keep_best(self, value: float) -> None:
         """Keep the parameters, where the epoch that has just been validated is the best."""
-        trainer = self.trainer  # a NaN is never the best: it is above nothing
-        if trainer.sign * value > (
-            -inf if trainer.best is None else trainer.sign * trainer.best.value
-        ):
-            trainer.best = Best(trainer.epoch, value, trainer.model.state_dict())
+        trainer, best = self.trainer, self.trainer.best
+        # A NaN is never the best: it is above nothing.
+        if trainer.sign * value > (-inf if best is None else trainer.sign * best.value):
+            trainer.best = Best(len(trainer.history), value, trainer.model.state_dict())
 
-    def _save(self) -> None:
+    def _finish(self) -> None:
+        """Note that this call of `fit` is done; where that cannot be saved, it is not."""
+        trainer = self.trainer
+        trainer.calls, trainer.running = trainer.calls + 1, False
+        try:
+            self._save()
+        except BaseException:
+            trainer.calls, trainer.running = trainer.calls - 1, True
+            raise
+
+    def _save(self, best: bool = False) -> None:
+        """Write a checkpoint; `best` gives it that name, too, where the last epoch is the best."""
+        trainer = self.trainer
         if self.checkpoints is None:
             return
-        trainer = self.trainer
         if trainer.unfinished is not None:
-            self.guard.settle(trainer.unfinished)
-            self._record(trainer.unfinished)
-        best = trainer.best
-        is_best = best is not None and not trainer.unfinished and best.epoch == trainer.epoch - 1
-        self.checkpoints.write(trainer, is_best)
+            self._settle(trainer.unfinished)
+        last = len(trainer.history) - 1
+        is_best = trainer.best is not None and trainer.best.epoch == last
+        self.checkpoints.write(trainer, best and is_best and trainer.unfinished is None)

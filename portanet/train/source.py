@@ -86,6 +86,11 @@ class Source:
             if self._checked:
                 self._check(*_parts(data.arrays), data)
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether an epoch's batches can be had again."""
+        return isinstance(self._data, DataLoader) or iter(self._data) is not self._data
+
     def layout(self) -> dict[str, Any]:
         """Return what decides which samples an epoch's batches hold."""
         data = self._data
@@ -97,6 +102,11 @@ class Source:
         if isinstance(data, DataLoader):
             batches = data.batches(epoch, first)
         else:
+            if first and not self.repeatable:
+                raise ValueError(
+                    "an iterator does not begin again, so the epoch that was left cannot go on: "
+                    "give a DataLoader, a list, or an object whose iteration begins anew"
+                )
             batches = islice(data, first, None)
         for count, parts in enumerate(batches, first):
             x, y, weight = map(self._as_array, _parts(parts))

@@ -5,30 +5,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portanet.checks import complete
-from portanet.train.checkpoints import Checkpoints, read_run
+from portanet.checks import path as as_path
+from portanet.train.callback import Callback
+from portanet.train.checkpoints import PARTS, Checkpoints, read_run
 from portanet.train.history import Best
-from portanet.train.run import Unfinished
 from portanet.train.step import Sums
+from portanet.train.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from portanet.train.trainer import Trainer
 
 
-def state_of(trainer: "Trainer") -> dict[str, Any]:
+def state_of(trainer: "Trainer", callbacks: bool = True) -> dict[str, Any]:
     """Return copies of everything that decides how a run goes on; see `Trainer.state_dict`."""
     best, unfinished, schedule = trainer.best, trainer.unfinished, trainer.schedule
+    if unfinished is not None:
+        unfinished.record(trainer.history)
     return {
         "classes": _classes(trainer),
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
         "schedule": schedule and schedule.state_dict(),
         "callbacks": [
-            {"class": type(callback).__name__, "state": state}
-            for callback in trainer.callbacks
-            if (state := callback.state_dict())
+            {"class": type(callback).__name__, "state": callback.state_dict()}
+            for callback in (trainer.callbacks if callbacks else ())
         ],
         "history": trainer.history.state_dict(),
-        "best": best and vars(best),
+        "best": best and vars(best) | {"weights": dict(best.weights)},
         "unfinished": unfinished and unfinished.state_dict(),
         "layout": trainer.layout,
         "seed": trainer.seed,
@@ -41,19 +44,27 @@ def state_of(trainer: "Trainer") -> dict[str, Any]:
     }
 
 
-def restore(trainer: "Trainer", state: Mapping[str, Any]) -> None:
-    """Bring a trainer into a state; where it does not fit, ValueError, and nothing has changed."""
-    before = state_of(trainer)
-    own, saved = _classes(trainer), complete("Trainer", state, before)["classes"]
+def restore(trainer: "Trainer", state: Mapping[str, Any], callbacks: bool = True) -> None:
+    """Bring a trainer into a state; where it does not fit, ValueError, and nothing has changed.
+
+    Without `callbacks` these are left to `restore_callbacks`.
+    """
+    own, saved = _classes(trainer), complete("Trainer", state, PARTS)["classes"]
     if own != saved:
-        different = [
+        other = [
             f"{kind} {saved[kind]}, not {own[kind]}" for kind in own if own[kind] != saved[kind]
         ]
-        raise ValueError(f"the saved run has another {'; another '.join(different)}")
+        raise ValueError(f"the saved run has another {'; another '.join(other)}")
+    matching(trainer, state)
+    before = state_of(trainer, callbacks)
     try:
         _restore(trainer, state)
+        if callbacks:
+            restore_callbacks(trainer, state)
     except BaseException:
         _restore(trainer, before)
+        if callbacks:
+            restore_callbacks(trainer, before)
         raise
 
 
@@ -62,6 +73,7 @@ def _classes(trainer: "Trainer") -> dict[str, str | None]:
         "optimizer": type(trainer.optimizer).__name__,
         "schedule": None if trainer.schedule is None else type(trainer.schedule).__name__,
         "loss": type(trainer.loss).__name__,
+        "monitor": trainer.monitor,
     }
 
 
@@ -70,7 +82,6 @@ def _restore(trainer: "Trainer", state: Mapping[str, Any]) -> None:
     trainer.optimizer.load_state_dict(state["optimizer"])
     if trainer.schedule is not None:
         trainer.schedule.load_state_dict(state["schedule"])
-    restore_callbacks(trainer, state)
     trainer.history.load_state_dict(state["history"])
     backend, best, unfinished = trainer.model.backend, state["best"], state["unfinished"]
     trainer.best = best and Best(
@@ -87,19 +98,28 @@ def _restore(trainer: "Trainer", state: Mapping[str, Any]) -> None:
 
 
 def restore_callbacks(trainer: "Trainer", state: Mapping[str, Any]) -> None:
-    """Give each callback that had remembered something its state back.
+    """Give each callback that had remembered something its state back."""
+    for callback, saved in matching(trainer, state):
+        if saved:
+            callback.load_state_dict(saved)
 
-    They are told apart by class and order; one that the saved run did not have begins anew.
+
+def matching(trainer: "Trainer", state: Mapping[str, Any]) -> list[tuple[Callback, dict[str, Any]]]:
+    """Return callbacks with their saved states; they are told apart by class and order.
+
+    One that the saved run did not have begins anew. Raises ValueError where one is missing.
     """
-    present = list(trainer.callbacks)
+    present, pairs = list(trainer.callbacks), []
     for saved in state["callbacks"]:
         found = next((c for c in present if type(c).__name__ == saved["class"]), None)
-        if found is None:
+        if found is not None:
+            present.remove(found)
+            pairs.append((found, saved["state"]))
+        elif saved["state"]:
             raise ValueError(
                 f"the saved run has a callback {saved['class']}, which is missing here"
             )
-        present.remove(found)
-        found.load_state_dict(saved["state"])
+    return pairs
 
 
 def saved_state(
@@ -114,7 +134,7 @@ def saved_state(
             )
         return None
     if resume != "auto":
-        state = read_run(Path(resume))
+        state = read_run(as_path("resume", resume))
         if checkpoints and max(checkpoints.files(), default=0) > state["step"]:
             raise ValueError(
                 f"{checkpoints.folder} holds checkpoints later than {resume}: a run that goes back "
@@ -136,12 +156,16 @@ def begin(trainer: "Trainer", layout: dict[str, Any], resumed: bool) -> tuple[in
     """Begin a call of `fit`, or go on with one; return its first epoch and step."""
     if not resumed:
         if trainer.unfinished is not None:  # an epoch that was interrupted is over
+            trainer.unfinished.record(trainer.history)
             trainer.epoch, trainer.unfinished = trainer.epoch + 1, None
         trainer.began, trainer.stop_training = (trainer.epoch, trainer.step), False
     elif trainer.unfinished is not None and layout != trainer.layout:
+        names = [
+            name for name in layout | trainer.layout if layout.get(name) != trainer.layout.get(name)
+        ]
+        was, now = ({n: kept.get(n) for n in names} for kept in (trainer.layout, layout))
         raise ValueError(
-            f"the saved run stopped within an epoch of {trainer.layout}; it cannot go on with "
-            f"{layout}"
+            f"the saved run stopped within an epoch of {was}; it cannot go on with {now}"
         )
     trainer.layout, trainer.running, trainer.history.interrupted = layout, True, 0
     return trainer.began

@@ -64,7 +64,9 @@ class Sums:
         """
         rows = [row for row in self.rows() if not row.get("undone")]
         if not rows:
-            raise FloatingPointError(f"all {len(self.rows())} steps gave numbers not finite")
+            raise FloatingPointError(
+                f"all {len(self.rows())} steps were undone, for numbers not finite"
+            )
         sums = {name: sum(row[name] for row in rows) for name in rows[0]}
         normalizer = sums.pop("normalizer")
         del sums["samples"]

@@ -21,10 +21,11 @@ from portanet.train.history import Best, History
 from portanet.train.metric import Metric, by_name, recorded
 from portanet.train.parallel import Team
 from portanet.train.progress import Progress
-from portanet.train.run import Run, Unfinished
+from portanet.train.run import Run
 from portanet.train.source import ClassWeight, Source
 from portanet.train.state import begin, call_of, restore, restore_callbacks, saved_state, state_of
 from portanet.train.step import evaluation
+from portanet.train.unfinished import Unfinished
 
 EVALUATION = 256  # samples in a batch where nothing is kept for a backward pass
 
@@ -79,8 +80,7 @@ class Trainer(metaclass=Named):
         self.history = History()
         self.best: Best | None = None
         self.on_nan = word("on_nan", on_nan, *MODES)
-        self.epoch = 0  # epochs done
-        self.step = 0  # updates done
+        self.epoch, self.step = 0, 0  # epochs and updates done
         self.stop_training = False
         self.unfinished: Unfinished | None = None  # the epoch in hand
         self.began = (0, 0)  # epoch and step at which the last call of fit began
@@ -135,18 +135,20 @@ class Trainer(metaclass=Named):
         """
         if epochs is not None and steps is not None:
             raise ValueError("fit takes epochs or steps, not both")
-        if steps is None:
-            epochs = integer("epochs", 1 if epochs is None else epochs)
+        epochs = 1 if epochs is None and steps is None else epochs
+        epochs = None if epochs is None else integer("epochs", epochs)
         steps = None if steps is None else integer("steps", steps)
         accumulate = integer("accumulate", accumulate)
-        checkpoints = Checkpoints.of(checkpoint)
+        checkpoints, progress = Checkpoints.of(checkpoint), flag("progress", progress)
         state = saved_state(self, checkpoints, resume)
+        if state is not None and resume == "auto" and call_of(state) > self.calls:
+            # A later call of `fit` has saved it, and will go on from it; this one was done.
+            self.model.load_state_dict(state["model"])
+            self.history.load_state_dict(state["history"])
+            self.calls += 1
+            return self.history
         if state is not None:
-            calls = self.calls
-            self.load_state_dict(state)
-            if resume == "auto" and call_of(state) > calls:  # it was saved in a later one
-                self.calls = calls + 1
-                return self.history
+            restore(self, state, callbacks=False)
             self.calls = call_of(state)
         order = {"shuffle": shuffle, "replacement": steps is not None, "seed": self.seed}
         weights = {"sample_weight": sample_weight, "class_weight": class_weight}
@@ -156,7 +158,8 @@ class Trainer(metaclass=Named):
             validation = self._source(validation_data, default_size=EVALUATION)
             validation.check_weight("validation_data")
         self.quantities = recorded(self.metrics, validation is not None, self.monitor)
-        epoch, step = begin(self, source.layout() | {"accumulate": accumulate}, state is not None)
+        layout = {"accumulate": accumulate, "metrics": list(self.metrics), "on_nan": self.on_nan}
+        epoch, step = begin(self, source.layout() | layout, state is not None)
         self.folder = None if checkpoints is None else checkpoints.folder.resolve()
         planned = steps  # updates, where their number is known beforehand
         if epochs is not None:
@@ -171,10 +174,9 @@ class Trainer(metaclass=Named):
             restore_callbacks(self, state)
         last_epoch = inf if epochs is None else epoch + epochs
         last_step = inf if steps is None else step + steps
-        shown = Progress(epochs and epoch + epochs, flag("progress", progress))
+        shown = Progress(epochs and epoch + epochs, progress)
         run = Run(self, source, validation, schedule, accumulate, last_epoch, last_step, shown)
-        run.execute(checkpoints)
-        return self.history
+        return run.execute(checkpoints, state is not None)
 
     def evaluate(
         self, data: Any, *, batch_size: int | None = None, sample_weight: Array | None = None
@@ -213,7 +215,7 @@ class Trainer(metaclass=Named):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state_dict` of a trainer that was made in the same way.
 
-        Raises ValueError where something does not fit; nothing has changed then.
+        Raises ValueError where something does not fit; then nothing has changed.
         """
         restore(self, state)
 

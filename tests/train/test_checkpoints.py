@@ -200,10 +200,27 @@ def test_where_links_cannot_be_made_the_best_is_copied(tmp_path, monkeypatch):
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(module.os, "link", refuse)
-    trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
-    assert (tmp_path / "best.safetensors").read_bytes() == (
-        tmp_path / "step-00000008.safetensors"
-    ).read_bytes()
+    run = trainer()
+    run.fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    assert_best(run, tmp_path)
+
+
+def assert_best(run, folder):
+    model = trainer(1).model
+    pn.load_weights(model, folder / "best.safetensors")
+    for name, array in run.best.weights.items():
+        np.testing.assert_array_equal(model.state_dict()[name], array, err_msg=name)
+
+
+def test_the_best_is_the_best_whatever_comes_after_its_epoch(tmp_path):
+    stopping = pn.EarlyStopping(patience=9, min_delta=0.5, restore_best_weights=True)
+    run = trainer(callbacks=[stopping])
+    run.fit((X, Y), epochs=4, **DATA, checkpoint=tmp_path)
+    assert run.best.epoch == 3
+    assert_best(run, tmp_path)
+    run.model.params["a.bias"] = np.ones(8)
+    run.fit((X, Y), steps=1, **DATA, checkpoint=tmp_path)
+    assert_best(run, tmp_path)
 
 
 def test_saving_every_few_steps(tmp_path):
@@ -359,7 +376,7 @@ def test_what_does_not_fit_changes_nothing():
         model, nn.CrossEntropyLoss(), optim.Adam(model), schedule=optim.OneCycleLR(max_lr=0.01)
     )
     with pytest.raises(ValueError, match=r"missing '0\.weight'"):
-        other.load_state_dict(first.state_dict())
+        other.load_state_dict(first.state_dict() | {"callbacks": []})
 
 
 def test_weights_are_not_a_run_and_a_run_holds_weights(tmp_path):
@@ -452,3 +469,211 @@ def test_a_callback_that_cannot_be_saved_is_told_before_training(tmp_path):
     with pytest.raises(TypeError, match=r"callbacks\.0\.state\.what"):
         run.fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
     assert run.step == 0
+
+
+# --- what a review found --------------------------------------------------------------------------
+
+
+class Failing(pn.Callback):
+    """Fails after a step, once."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, trainer, step):
+        if step == self.step:
+            raise RuntimeError("a callback's fault")
+
+
+def test_after_a_failure_the_steps_of_the_history_are_all_there():
+    run = trainer(callbacks=[Failing(5)], schedule=None)
+    with pytest.raises(RuntimeError, match="a callback's fault"):
+        run.fit((X, Y), epochs=2, **DATA)
+    run.fit((X, Y), epochs=2, **DATA)
+    assert run.step == 21
+    assert len(run.history.steps["loss"]) == len(run.history.steps["lr"]) == 21
+
+
+def test_a_state_is_a_copy():
+    run = trainer(schedule=None)
+    run.fit((X, Y), epochs=1, **DATA)
+    state, before = run.state_dict(), comparable(run)
+    run.fit((X, Y), epochs=2, **DATA)
+    run.load_state_dict(state)
+    assert comparable(run) == before
+
+
+def test_a_full_disk_at_the_very_end_and_the_same_call_again(tmp_path, monkeypatch):
+    run, write = trainer(), pn.Checkpoints.write
+
+    def fail(self, trainer, best):
+        if not trainer.running:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, trainer, best)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pn.Checkpoints, "write", fail)
+        with pytest.raises(OSError, match="No space"):
+            run.fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path, resume="auto")
+    run.fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path, resume="auto")
+    assert len(run.history) == 2
+
+
+class Averaging(pn.Callback):
+    """Makes its state when a fit begins."""
+
+    def on_fit_begin(self, trainer):
+        self.mean = np.zeros(3)
+
+    def on_epoch_end(self, trainer, epoch, logs):
+        self.mean = 0.5 * self.mean + epoch + 1
+
+    def state_dict(self):
+        return {"mean": self.mean}
+
+    def load_state_dict(self, state):
+        self.mean = state["mean"]
+
+
+@pytest.mark.usefixtures("pythons_handler")
+def test_callbacks_of_one_class_and_such_as_make_their_state_late(tmp_path):
+    def callbacks(*stops):
+        return [pn.Callback(), Counting(), Averaging(), StopAt(*stops), Counting()]
+
+    trainer(callbacks=callbacks(20)).fit((X, Y), epochs=4, **DATA, checkpoint=tmp_path)
+    last = trainer(callbacks=callbacks())
+    last.fit((X, Y), epochs=4, **DATA, checkpoint=tmp_path, resume="auto")
+    assert last.callbacks[1].seen == last.callbacks[4].seen == 4
+    np.testing.assert_array_equal(last.callbacks[2].mean, np.full(3, 6.125))
+
+
+@pytest.mark.usefixtures("pythons_handler")
+def test_fits_between_which_schedule_and_callbacks_change(tmp_path):
+    def script(folder, stop=None):
+        run = trainer(callbacks=[StopAt(stop)])
+        saved = {"checkpoint": folder, "resume": "auto"} if folder else {}
+        run.fit((X, Y), epochs=2, **DATA, **saved)
+        run.schedule = None
+        run.callbacks.append(pn.EarlyStopping(patience=9))
+        run.fit((X, Y), epochs=2, **DATA, **saved)
+        return run
+
+    whole = comparable(script(None))
+    script(tmp_path, stop=21)
+    assert comparable(script(tmp_path)) == whole
+
+
+@pytest.mark.usefixtures("pythons_handler")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_validation_does_not_wait_for_its_end(tmp_path, monkeypatch, number):
+    whole, seen = trainer(), []
+    whole.fit((X, Y), epochs=3, **DATA)
+    vjp = nn.BatchNorm1d.vjp
+
+    def interrupting(self, x, ctx):
+        if not ctx.training and ctx.needs_input_grad is False and len(x) == 20:
+            seen.append(len(seen))
+            if len(seen) == 3:
+                signal.raise_signal(number)
+        return vjp(self, x, ctx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.BatchNorm1d, "vjp", interrupting)
+        run = trainer()
+        history = run.fit((X, Y), epochs=3, **DATA, checkpoint=tmp_path)
+    assert history.interrupted == number
+    assert len(history) == len(seen) - 1
+    last = trainer(5)
+    last.fit((X, Y), epochs=3, **DATA, checkpoint=tmp_path, resume="auto")
+    assert comparable(last) == comparable(whole)
+
+
+@pytest.mark.usefixtures("pythons_handler")
+def test_a_signal_when_all_is_done_does_not_end_the_process(tmp_path):
+    class Late(pn.Callback):
+        def on_fit_end(self, trainer):
+            signal.raise_signal(signal.SIGTERM)
+
+    run = trainer(callbacks=[Late()])
+    run.fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    assert read_run(tmp_path / "step-00000008.safetensors")["calls"] == 1
+
+
+def test_a_program_that_changes_its_folder(tmp_path, monkeypatch):
+    class Going(pn.Callback):
+        def on_epoch_end(self, trainer, epoch, logs):
+            os.chdir(tmp_path / "elsewhere")
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    trainer(callbacks=[Going()]).fit((X, Y), epochs=2, **DATA, checkpoint="run")
+    assert len(names(tmp_path / "run")) == 4
+    assert names(tmp_path / "elsewhere") == []
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def refuse(handle):
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(handle)
+
+    monkeypatch.setattr(storage.os, "fsync", refuse)
+    trainer().save(tmp_path / "run.safetensors")
+    assert names(tmp_path) == ["run.safetensors"]
+
+
+@pytest.mark.usefixtures("pythons_handler")
+def test_the_best_epoch_is_counted_in_the_history():
+    run = trainer(callbacks=[StopAt(3)])
+    run.fit((X, Y), epochs=1, **DATA)
+    run.callbacks = []
+    run.fit((X, Y), epochs=3, **DATA)
+    assert run.best.value == run.history["val_loss"][run.best.epoch]
+
+
+@pytest.mark.usefixtures("pythons_handler")
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"metrics": []}, r"'metrics': \['accuracy'\].*cannot go on with .*'metrics': \[\]"),
+        ({"on_nan": "skip"}, r"'on_nan': 'raise'.*cannot go on with .*'on_nan': 'skip'"),
+        ({"monitor": "val_accuracy"}, "another monitor val_loss, not val_accuracy"),
+    ],
+)
+def test_other_ways_to_watch_in_the_middle_of_an_epoch(tmp_path, other, message):
+    trainer(callbacks=[StopAt(3)]).fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match=message):
+        trainer(**other).fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path, resume="auto")
+
+
+@pytest.mark.parametrize("state", [{"a.b": np.zeros(2), "a": {"b": np.ones(2)}}])
+def test_names_that_would_collide_are_refused(state):
+    with pytest.raises(TypeError, match=r"'a\.b': two arrays have this name"):
+        pack(state)
+
+
+def test_messages_of_resume(tmp_path):
+    trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    with pytest.raises(IsADirectoryError, match="is a folder: fit"):
+        trainer().fit((X, Y), epochs=1, **DATA, resume=tmp_path)
+    with pytest.raises(TypeError, match="resume must be a str or a Path, got True"):
+        trainer().fit((X, Y), epochs=1, **DATA, resume=True)
+
+
+def test_a_finished_run_says_so(tmp_path, capsys):
+    for _ in range(2):
+        trainer().fit(
+            (X, Y), epochs=1, **DATA | {"progress": True}, checkpoint=tmp_path, resume="auto"
+        )
+    assert capsys.readouterr().out.splitlines()[-1].startswith("this run is finished")
+
+
+@pytest.mark.usefixtures("pythons_handler")
+def test_an_iterator_does_not_go_on_where_it_was_left(tmp_path):
+    batches = [(X[:8], Y[:8])] * 6
+    options = {"progress": False, "checkpoint": tmp_path}
+    trainer(schedule=None, callbacks=[StopAt(2)]).fit(iter(batches), **options)
+    with pytest.raises(ValueError, match="an iterator does not begin again"):
+        trainer(schedule=None).fit(iter(batches), **options, resume="auto")

@@ -1,0 +1,43 @@
+"""An epoch in the middle: what a run that is ended there must know to go on."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from portanet.train.history import History
+from portanet.train.step import Sums
+
+
+@dataclass
+class Unfinished:
+    """An epoch in the middle: the numbers of its steps so far."""
+
+    sums: Sums
+    rates: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    recorded: int = 0  # steps that the history has
+
+    @property
+    def steps(self) -> int:
+        """The number of steps done in this epoch."""
+        return len(self.rates)
+
+    def record(self, history: History) -> None:
+        """Bring the history of steps up to date; this waits for the device."""
+        rows = self.sums.rows()
+        history.steps["loss"] += [row["loss"] for row in rows[self.recorded :]]
+        history.steps["lr"] += self.rates[self.recorded :]
+        self.recorded = len(rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` takes; the history must have its steps."""
+        rows = self.sums.rows()
+        columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+        return {"rows": columns, "rates": list(self.rates), "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        names, columns = state["rows"].keys(), state["rows"].values()
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        self.sums.rows()[:] = rows
+        self.rates, self.seconds = list(state["rates"]), float(state["seconds"])
+        self.recorded = len(rows)
