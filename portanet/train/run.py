@@ -1,5 +1,6 @@
 """One call of `Trainer.fit`: epochs, steps, and what is kept so that the run can go on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, takewhile
@@ -46,8 +47,13 @@ class Run:
     last_step: float
     shown: Progress
 
-    def execute(self, checkpoints: Checkpoints | None, resumed: bool) -> History:
-        """Train until the last epoch or step, or until somebody ends it."""
+    def execute(
+        self, checkpoints: Checkpoints | None, resumed: Mapping[str, Any] | None
+    ) -> History:
+        """Train until the last epoch or step, or until somebody ends it.
+
+        `resumed` is the state that the run goes on from, where it does.
+        """
         trainer = self.trainer
         self.checkpoints, self.guard = checkpoints, Guard(trainer)
         self.interrupt = Interrupt(terminate=checkpoints is not None)
@@ -56,8 +62,8 @@ class Run:
                 checkpoints.clear()
             # What cannot be written is told before anything is trained. A run that was killed may
             # have saved its best epoch, but not yet under that name.
-            self._save(best=resumed)
-            if resumed and not self.goes_on:
+            self._save(best=resumed is not None and resumed["running"])
+            if resumed is not None and not self.goes_on:
                 self.shown.say("this run is finished: nothing is left to train")
             while self.goes_on and not self.interrupt.requested:
                 ended = self._train_epoch() and self._end_epoch()

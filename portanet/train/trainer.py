@@ -176,7 +176,7 @@ class Trainer(metaclass=Named):
         last_step = inf if steps is None else step + steps
         shown = Progress(epochs and epoch + epochs, progress)
         run = Run(self, source, validation, schedule, accumulate, last_epoch, last_step, shown)
-        return run.execute(checkpoints, state is not None)
+        return run.execute(checkpoints, state)
 
     def evaluate(
         self, data: Any, *, batch_size: int | None = None, sample_weight: Array | None = None

@@ -218,8 +218,23 @@ def test_the_best_is_the_best_whatever_comes_after_its_epoch(tmp_path):
     run.fit((X, Y), epochs=4, **DATA, checkpoint=tmp_path)
     assert run.best.epoch == 3
     assert_best(run, tmp_path)
+    again = trainer(2, callbacks=[stopping])
+    again.fit((X, Y), epochs=4, **DATA, checkpoint=tmp_path, resume="auto")  # nothing is left
+    assert_best(run, tmp_path)
     run.model.params["a.bias"] = np.ones(8)
     run.fit((X, Y), steps=1, **DATA, checkpoint=tmp_path)
+    assert_best(run, tmp_path)
+
+
+def test_a_run_that_was_killed_before_it_named_its_best(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_link", lambda path, name: None)
+        patch.setattr(pn.train.run.Run, "_finish", lambda self: None)
+        trainer().fit((X, Y), epochs=4, **DATA, checkpoint=tmp_path)
+    assert "best.safetensors" not in names(tmp_path)
+    run = trainer(1)
+    run.fit((X, Y), epochs=4, **DATA, checkpoint=tmp_path, resume="auto")
+    assert run.best.epoch == 3
     assert_best(run, tmp_path)
 
 
@@ -337,13 +352,27 @@ def test_a_full_disk_leaves_the_older_files_and_the_run(tmp_path, monkeypatch):
     assert run.history["loss"] == whole.history["loss"]
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="everything is allowed")
-def test_a_folder_that_cannot_be_written(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(PermissionError, match="step-00000000"):
-        trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
-    tmp_path.chmod(0o700)
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, number):
+    opened = storage.Path.open
+
+    def refuse(path, mode="r", *args, **kwargs):
+        if "x" in mode:
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path, mode, *args, **kwargs)
+
+    run = trainer()
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.Path, "open", refuse)
+        with pytest.raises(
+            OSError, match=rf"{os.strerror(number)}.*step-00000000\.safetensors"
+        ) as told:
+            run.fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    assert told.value.errno == number
+    assert run.step == 0
     assert names(tmp_path) == []
+    run.fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    assert run.step == 8
 
 
 @pytest.mark.parametrize(
@@ -583,6 +612,8 @@ def test_a_signal_during_validation_does_not_wait_for_its_end(tmp_path, monkeypa
         history = run.fit((X, Y), epochs=3, **DATA, checkpoint=tmp_path)
     assert history.interrupted == number
     assert len(history) == len(seen) - 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     last = trainer(5)
     last.fit((X, Y), epochs=3, **DATA, checkpoint=tmp_path, resume="auto")
     assert comparable(last) == comparable(whole)
