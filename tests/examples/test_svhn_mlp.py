@@ -252,6 +252,7 @@ def test_interrupted_in_the_second_variant(svhn_mlp, tmp_path, ctrl_c, capsys):
 
 
 def test_interrupted_in_the_first_epoch(svhn_mlp, tmp_path, ctrl_c, capsys):
+    pytest.importorskip("matplotlib")
     ctrl_c(1)
     assert run(svhn_mlp, "--plot", "p.png") == 130
     assert table(capsys.readouterr().out) == {}
