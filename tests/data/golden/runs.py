@@ -1,4 +1,4 @@
-"""A small run, as each release writes it: ``python tests/golden/runs.py`` adds this version's file.
+"""A small run, as each release writes it: ``python tests/data/golden/runs.py`` adds this version's file.
 
 The files of releases are kept for good: what was saved with one must load with all later ones.
 """
