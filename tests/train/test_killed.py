@@ -38,7 +38,7 @@ class Process:
     def __init__(self, kind, folder, out, halting=False):
         # The server has imported everything once; each run is a fork of it.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["run_to_be_killed"])
+        context.set_forkserver_preload(["run_to_be_killed", "torch"])  # torch, if it is there
         self.pipe, end = context.Pipe()
         arguments = (end, *kind, folder and str(folder), str(out), halting)
         self.process = context.Process(target=run_to_be_killed.train, args=arguments)
