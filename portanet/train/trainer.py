@@ -122,8 +122,7 @@ class Trainer(metaclass=Named):
             checkpoint: a folder of this run alone, or `Checkpoints`, where it is saved each epoch.
             resume: ``"auto"`` goes on from the newest checkpoint there that can be read, if any,
                 as if the run had never ended: a script started again finishes what was begun.
-                Or the path of one file. Data and options must be those of before; of the
-                optimizer's hyperparameters the saved ones count.
+                Or the path of one file. Data and options must be as before; the saved rate counts.
             progress: print a line an epoch, and a bar where the output is a terminal.
 
         Ctrl-C ends the run after the current step, and with a `checkpoint` SIGTERM does, too; then

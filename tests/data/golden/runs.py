@@ -1,6 +1,7 @@
-"""A small run, as each release writes it: ``python tests/data/golden/runs.py`` adds this version's file.
+"""A small run, as each release writes it.
 
-The files of releases are kept for good: what was saved with one must load with all later ones.
+``python tests/data/golden/runs.py`` adds this version's. The files of releases are kept for good:
+what was saved with one must load with all later ones.
 """
 
 import json
