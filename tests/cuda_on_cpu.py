@@ -60,11 +60,11 @@ class Compiled:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.launches, self.sources = folder, 0, set[str]()
-        self.library = cache(self._library)
+        self.built = cache(self._build)
 
     def kernel(self, code: str, name: str, options: tuple[str, ...]) -> Callable[..., None]:
         self.sources.add(code)
-        launch = getattr(self.library(code, options), f"launch_{name}")
+        launch = getattr(self.built(code, options), f"launch_{name}")
         types = [kind for kind, _ in parameters(dict(KERNEL.findall(code))[name])]
         real = next(dtype for dtype, word in REALS.items() if f"-Dreal={word}" in options)
 
@@ -76,7 +76,7 @@ class Compiled:
 
         return run
 
-    def _library(self, code: str, options: tuple[str, ...]) -> ctypes.CDLL:
+    def _build(self, code: str, options: tuple[str, ...]) -> ctypes.CDLL:
         launches = [
             LAUNCH.format(
                 name=name,
