@@ -16,6 +16,10 @@ from typing import Any, Literal
 
 from portanet.checks import Pair, pair
 
+# Pixels: longer borders, and larger images made of smaller ones, are slips of the pen. They are
+# told before any memory is asked for, which would fail late, or end the process.
+LONGEST, LARGEST = 2**20, 2**31
+
 Padding = int | Pair | Literal["same", "valid"]
 Pads = tuple[Pair, Pair]  # pixels before and after an image, along each of its axes
 
@@ -68,6 +72,8 @@ class Window:
         else:
             vertical, horizontal = pair("padding", padding, least=0)
             pads = ((vertical, vertical), (horizontal, horizontal))
+        if (most := max(map(max, pads))) > LONGEST:
+            raise ValueError(f"padding must be at most {LONGEST} on each side, got {most}")
         return cls(kernel, strides, pads, dilations)
 
     # The answers are asked for again and again, and at small batches computing them counts.
@@ -106,6 +112,8 @@ class Window:
                     f"does not fit into an image of {height}×{width}"
                 )
             sizes.append(size)
+        if slip := absurd((height, width), (sizes[0], sizes[1])):
+            raise ValueError(slip)
         return sizes[0], sizes[1]
 
     @lru_cache(maxsize=1024)  # noqa: B019
@@ -143,6 +151,14 @@ class Window:
         `size` is the outputs' height and width.
         """
         return tuple(product(self.reach(0, size[0]), self.reach(1, size[1])))
+
+
+def absurd(before: Pair, after: Pair) -> str | None:
+    """Return what to say of images that become others of a size that was hardly meant, or None."""
+    (height, width), (h, w) = after, before
+    if height * width <= max(LARGEST, h * w):
+        return None
+    return f"images of {h}×{w} would become {height}×{width}"
 
 
 def batch_last(xp: Any, x: Any) -> Any:

@@ -4,13 +4,15 @@ Each method has a generic version here, written in nothing but the standard. A b
 where its library can do better, and the generic version stays the oracle of its tests.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
 from portanet import im2col as _generic
-from portanet import pooling, special
+from portanet import normalization, pooling, special
 from portanet.im2col import Window
+from portanet.normalization import Normalized as Normalized
 from portanet.pooling import Pooled as Pooled
 
 Array = Any  # an array of any backend; the standard has no common base class
@@ -71,6 +73,29 @@ class Kernels:
         """Return each window's sum (N, C, OH, OW), and the pullback from it to x."""
         return pooling.sum_pool(self.xp, x, window)
 
+    def moments(self, x: Array) -> tuple[Array, Array]:
+        """Return the mean and the biased variance of each channel of x (N, C, …), both (C,)."""
+        return normalization.moments(self.xp, x)
+
+    def normalize(
+        self,
+        x: Array,
+        mean: Array,
+        var: Array,
+        eps: float,
+        weight: Array | None,
+        bias: Array | None,
+        of_batch: bool,
+    ) -> Normalized:
+        """Return y = w n + b with n = (x − mean) / √(var + eps), for each channel of x (N, C, …).
+
+        `mean`, `var`, and `weight` and `bias`, which may both be None, are (C,). The pullback takes
+        dy, and whether dx is needed, and returns dx, Σ dy n and Σ dy. `of_batch` says that `mean`
+        and `var` are x's moments; with their part dx = w (dy − mean(dy) − n mean(dy n)) / √(var +
+        eps).
+        """
+        return normalization.normalize(self.xp, x, mean, var, eps, weight, bias, of_batch)
+
     def index_add(self, x: Array, indices: Array, values: Array) -> Array:
         """Add ``values[i]`` to ``x[indices[i]]`` in place, for every i, and return `x`.
 
@@ -118,3 +143,25 @@ class Kernels:
         the arrays' values nor anything else: it may be written down once and run many times.
         """
         return formula
+
+    def fused_each(self, formula: Callable[..., None], calls: Sequence[tuple[Any, ...]]) -> None:
+        """Run an element-wise formula that changes arrays in place, with each of the arguments.
+
+        Of one call's arrays, none is another's: a library may take them all at once.
+        """
+        run = self.fused(formula)
+        for arguments in calls:
+            run(*arguments)
+
+    def elementwise(
+        self, formula: Callable[..., Any], back: Callable[..., Array], *arguments: Any
+    ) -> tuple[Array, Callable[[Any], Array]]:
+        """Return an element-wise formula's value, and its pullback.
+
+        ``formula(xp, *arguments)`` returns ``(y, *kept)``, and ``back(xp, *kept, dy)`` the
+        gradient. Both keep to what `fused` says, and `back` asks for nothing else: where a library
+        computes faster than it remembers, it makes what is kept anew from the arguments.
+        """
+        xp = self.xp
+        y, *kept = formula(xp, *arguments)
+        return y, partial(back, xp, *kept)

@@ -1,7 +1,10 @@
 """CUDA kernels' own sources, run on the CPU: compiled as C++, one thread after the other.
 
 So their arithmetic, their indices and the arguments of their launch are tested where there is no
-GPU. It is no test on a GPU: nothing is said of races, coalescing, or CUDA's own rounding.
+GPU. The threads of a block run in turns from barrier to barrier, in real blocks, each time in
+another order: a sum in shared memory comes out right only where its barriers are in their places
+and every thread meets them. It is no test on a GPU: nothing is said of races between blocks, of
+coalescing, or of CUDA's own rounding.
 """
 
 import ctypes
@@ -16,33 +19,10 @@ from typing import Any
 import numpy as np
 from portanet_cupy.compiler import REALS
 
-# What CUDA's compiler has built in, as far as the kernels use it.
-CUDA = """
-#define __global__
-#define __device__ static
-struct dim3 { unsigned x, y, z; };
-static dim3 gridDim, blockDim, blockIdx, threadIdx;
-static inline float sqrt(float x) { return __builtin_sqrtf(x); }
-static inline double sqrt(double x) { return __builtin_sqrt(x); }
-static inline float fabs(float x) { return __builtin_fabsf(x); }
-static inline double fabs(double x) { return __builtin_fabs(x); }
-static inline float exp(float x) { return __builtin_expf(x); }
-static inline double exp(double x) { return __builtin_exp(x); }
-static inline float log(float x) { return __builtin_logf(x); }
-static inline double log(double x) { return __builtin_log(x); }
-static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
-{ return (unsigned __int128)a * b >> 64; }
-"""
+CUDA = Path(__file__).with_suffix(".h").read_text(encoding="utf-8")
 LAUNCH = """
-extern "C" void launch_{name}(const dim3 grid, const dim3 block, {parameters})
-{{
-    gridDim = grid, blockDim = block;
-    for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z)
-        for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y)
-            for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x)
-                for (threadIdx.x = 0; threadIdx.x < block.x; ++threadIdx.x)
-                    {name}({arguments});
-}}
+extern "C" bool launch_{name}(const dim3 grid, const dim3 block, {parameters})
+{{ return cpu::launch(grid, block, {has_barriers}, [&] {{ {name}({arguments}); }}); }}
 """
 COMPILE = ("-shared", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unused", "-Werror")
 KERNEL = re.compile(r"__global__ void (\w+)\(([^)]*)\)")
@@ -71,7 +51,8 @@ class Compiled:
         def run(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
             sizes = [Dim3(*(*size, 1, 1)[:3]) for size in (grid, block)]
             pairs = zip(types, arguments, strict=True)
-            launch(*sizes, *(passed(kind, x, real) for kind, x in pairs))
+            together = launch(*sizes, *(passed(kind, x, real) for kind, x in pairs))
+            assert together & 1, f"{name}: some threads of a block ended while others waited"
             self.launches += 1
 
         return run
@@ -81,6 +62,7 @@ class Compiled:
             LAUNCH.format(
                 name=name,
                 parameters=signature,
+                has_barriers=str("__syncthreads" in code).lower(),
                 arguments=", ".join(word for _, word in parameters(signature)),
             )
             for name, signature in KERNEL.findall(code)
@@ -90,7 +72,7 @@ class Compiled:
         cpp.write_text("\n".join([CUDA, code, *launches]), encoding="utf-8")
         definitions = [option for option in options if option.startswith("-D")]
         command = [str(compiler), *COMPILE, *definitions, str(cpp), "-o", str(library)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         return ctypes.CDLL(str(library))
 
@@ -102,6 +84,12 @@ def parameters(signature: str) -> list[list[str]]:
 
 def passed(kind: str, x: Any, real: str) -> Any:
     """Return an argument for ctypes, which must be what the parameter's type asks for."""
+    if isinstance(x, np.ndarray) and x.dtype.names:  # a structure, which comes by value
+        assert x.size == 1
+        assert x.nbytes <= 4096
+        return type(kind, (ctypes.Structure,), {"_fields_": [("bytes", ctypes.c_byte * x.nbytes)]})(
+            (ctypes.c_byte * x.nbytes)(*x.tobytes())
+        )
     if not kind.endswith("*"):
         assert type(x) is NUMBERS[kind], f"{kind}: got {x!r}"
         return (ctypes.c_longlong if type(x) is int else ctypes.c_double)(x)

@@ -140,7 +140,7 @@ def test_no_visible_device(
 
 @pytest.mark.parametrize("step", ["product", "ufunc", "transfer"])
 @pytest.mark.parametrize(
-    ("error", "library"),
+    ("error", "missing"),
     [
         (NO_CUBLAS, "libcublasLt.so.13 or libcublasLt.so.12"),
         (NO_NVRTC, "libnvrtc.so.13"),
@@ -149,13 +149,13 @@ def test_no_visible_device(
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_toolkit_library_is_missing(cupy: Any, step: str, error: Exception, library: str) -> None:
+def test_a_toolkit_library_is_missing(cupy: Any, step: str, error: Exception, missing: str) -> None:
     if step == "product":
         cupy.matrix.error = error
     else:
         setattr(cupy, {"ufunc": "sqrt", "transfer": "asarray"}[step], failing(error))
     found = reason()
-    assert f"{library} is missing" in found
+    assert f"{missing} is missing" in found
     assert 'pip install "cupy-cuda13x[ctk]"' in found
 
 

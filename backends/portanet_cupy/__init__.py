@@ -1,14 +1,24 @@
 """CuPy on a CUDA GPU."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from functools import wraps
 from math import prod
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from portanet.backend import Backend, Key, Memory, Shape
 from portanet.im2col import Window
-from portanet.kernels import Image, Pooled
-from portanet_cupy import diagnosis, drawing, fusion, losses, precision, windows
+from portanet.kernels import Image, Normalized, Pooled
+from portanet_cupy import (
+    diagnosis,
+    drawing,
+    fusion,
+    losses,
+    normalization,
+    precision,
+    transfer,
+    windows,
+)
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -39,12 +49,14 @@ class CupyBackend(Backend):
     install = diagnosis.INSTALL
     device_key = "device.id"  # a cupy.cuda.Device compares, but has no hash
     asynchronous = True
+    _copies: Any = None  # the stream on which arrays are brought, where it is not the current one
 
     def __init__(
         self, device: Any = None, dtype: str = "float32", tf32: bool | None = None
     ) -> None:
         super().__init__(device, dtype)
         precision.choose(tf32)
+        self._formulas = fusion.Formulas(self.xp)
 
     @classmethod
     def load(cls) -> Any:
@@ -69,6 +81,19 @@ class CupyBackend(Backend):
 
         with cupy.cuda.Device(device):
             return super().probe(None, dtype)
+
+    @_on_device
+    def from_numpy(self, host: Any) -> Any:
+        """Return a NumPy array's values on this device; see `Backend.from_numpy`."""
+        if self._copies is None:
+            return super().from_numpy(host)
+        return transfer.brought(super().from_numpy, host, self._copies)
+
+    def overlapped(self) -> Self:
+        """Return the same backend, whose copies from main memory have a stream of their own."""
+        other = copy(self)
+        other._copies = transfer.stream(self.device.id)
+        return other
 
     def to_numpy(self, x: Any) -> Any:
         """Return a copy in main memory, when the device has done all that leads to `x`."""
@@ -164,13 +189,37 @@ class CupyBackend(Backend):
         return y, self._here(back)
 
     @_on_device
+    def moments(self, x: Any) -> tuple[Any, Any]:
+        """Return each channel's mean and variance, by one kernel, or two where it is long."""
+        return normalization.moments(self.xp, x)
+
+    @_on_device
+    def normalize(self, *arguments: Any) -> Normalized:
+        """Return y, by one kernel, and its pullback, by two, or three; see `Kernels.normalize`."""
+        y, back = normalization.normalize(self.xp, *arguments)
+        return y, self._here(back)
+
+    @_on_device
     def random(self, key: Key, shape: Shape, dtype: str, first: int = 0) -> Any:
         """Return numbers uniform in [0, 1), those of the host, drawn here; see `Backend.random`."""
         return drawing.uniform(self.xp, key, shape, dtype, first)
 
     def fused(self, formula: Callable[..., Any]) -> Callable[..., Any]:
-        """Return an element-wise formula as one kernel, where it can be; see `fusion.fused`."""
-        return self._here(fusion.fused(self.xp, formula))
+        """Return an element-wise formula as one kernel, where it can be; see `Fusion.fused`."""
+        return self._here(self._formulas.fused(formula))
+
+    @_on_device
+    def fused_each(self, formula: Callable[..., None], calls: Sequence[tuple[Any, ...]]) -> None:
+        """Run a formula with each of the arguments, in one launch where they are alike."""
+        self._formulas.fused_each(formula, calls)
+
+    @_on_device
+    def elementwise(
+        self, formula: Callable[..., Any], back: Callable[..., Any], *arguments: Any
+    ) -> tuple[Any, Callable[[Any], Any]]:
+        """Return a formula's value and its pullback, as a kernel each; see `Fusion.elementwise`."""
+        y, pullback = self._formulas.elementwise(formula, back, *arguments)
+        return y, self._here(pullback)
 
     def _here(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that runs with this device as the current one."""
@@ -182,4 +231,3 @@ class CupyBackend(Backend):
         return run
 
     asarray = _on_device(Backend.asarray)
-    from_numpy = _on_device(Backend.from_numpy)

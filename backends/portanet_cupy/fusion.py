@@ -1,103 +1,130 @@
-"""Element-wise formulas, each as one kernel.
+"""Element-wise formulas as CUDA kernels; `portanet.fusion` says how they are written down."""
 
-What a formula does is written down by running it on stand-ins for arrays; see `tracing`. The
-numbers in it (rates, corrections that change from step to step) are arguments of the kernel, so its
-text is the same in the next step, and it is compiled once. A formula of which no kernel can be made
-runs on the arrays as it is.
-"""
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
-from collections.abc import Callable, Hashable
-from functools import lru_cache
-from typing import Any, NamedTuple
-
+from portanet.fusion import Fusion, Kernel, Launch
 from portanet_cupy import compiler
-from portanet_cupy.tracing import Functions, Items, Trace, Traced
+
+OPERATIONS = {
+    "copy": "{}",
+    "negative": "-{}",
+    "sqrt": "sqrt({})",
+    "exp": "exp({})",
+    "log1p": "log1p({})",
+    "tanh": "tanh({})",
+    "erf": "erf({})",
+    "abs": "fabs({})",
+    "sign": "{0} != {0} ? {0} : ({0} > 0) - ({0} < 0)",
+    "maximum": "{0} >= {1} || {0} != {0} ? {0} : {1}",
+    "minimum": "{0} <= {1} || {0} != {0} ? {0} : {1}",
+    "where": "{} ? {} : {}",
+    "astype": "{}",
+}
+
+# A thread for each element. What the formula changes in place is stored back.
+ONE = """\
+extern "C" __global__ void formula({arrays}, {numbers}long long size)
+{{
+    const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    if (i >= size) return;
+    {lines}
+}}
+"""
+# The same for several rows of arrays, whose addresses come by value: nothing is copied before. A
+# row has blockIdx.y to itself, and its threads step by the size of the grid.
+EACH = """\
+struct Rows {{ real* x[{rows}][{columns}]; long long size[{rows}]; }};
+
+extern "C" __global__ void formula_each({numbers}const Rows rows)
+{{
+    const long long row = blockIdx.y, first = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    const long long step = gridDim.x * (long long)blockDim.x;
+    for (long long i = first; i < rows.size[row]; i += step)
+    {{
+        {lines}
+    }}
+}}
+"""
+BYTES = 3072  # of the table of addresses; CUDA takes 4096 bytes of arguments
+BLOCKS = 1024  # for a row
 
 
-class Written(NamedTuple):
-    """A formula as a kernel: its text, the numbers in it, and what comes of it."""
+class Formulas(Fusion):
+    """Formulas as kernels on CuPy's arrays."""
 
-    source: str
-    numbers: tuple[float, ...]
-    changed: tuple[int, ...]  # the places of the arrays that it changes
-    returns: bool  # whether it makes a new array
+    def serves(self, array: Any) -> bool:
+        """Say whether kernels compute in an array's dtype."""
+        return str(array.dtype) in compiler.REALS
 
+    def made(self, kernel: Kernel, dtype: str) -> Launch:
+        """Return what launches a kernel, once for many rows of arrays."""
+        code, options = of_one(kernel), compiler.options(dtype)
 
-def fused(xp: Any, formula: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a formula that runs as one kernel, where it can; see `Kernels.fused`.
+        def run(rows: list[list[Any]], numbers: tuple[float, ...]) -> None:
+            if len(rows) > 1:
+                launch_each(kernel, options, rows, numbers)
+                return
+            (arrays,), size = rows, rows[0][0].size
+            one = compiler.kernel(code, "formula", options)
+            one(compiler.grid(size), (compiler.THREADS,), (*arrays, *numbers, size))
 
-    It can, where it takes arrays of one shape and dtype, by themselves or in dicts, changes some in
-    place or returns a new one. Its other arguments may decide what it does, the arrays' values not.
-    """
-
-    def run(*arguments: Any) -> Any:
-        arrays: list[Any] = []
-        try:
-            kernel = written(formula, tuple(outline(a, xp, arrays) for a in arguments))
-            arrays = aligned(xp, arrays, kernel)
-        except Exception:  # an error that is the formula's own comes again
-            return formula(*arguments)
-        return launch(xp, kernel, arrays)
-
-    return run
+        return run
 
 
-def outline(argument: Any, xp: Any, arrays: list[Any]) -> Any:
-    """Return an argument with `Traced` in the place of arrays, which are appended to `arrays`."""
-    if isinstance(argument, dict):
-        return Items((key, outline(value, xp, arrays)) for key, value in argument.items())
-    if isinstance(argument, xp.ndarray):
-        arrays.append(argument)
-        return Traced
-    return Functions if argument is xp else argument
+def launch_each(
+    kernel: Kernel, options: Any, rows: list[list[Any]], numbers: tuple[float, ...]
+) -> None:
+    """Launch a kernel once for as many rows as its arguments have room for."""
+    import numpy as np
+
+    columns = len(rows[0])
+    room = BYTES // (8 * (columns + 1))
+    for first in range(0, len(rows), room):
+        part = rows[first : first + room]
+        count = 1 << (len(part) - 1).bit_length()  # few tables, so that few kernels are compiled
+        table = np.zeros((), [("x", "u8", (count, columns)), ("size", "i8", count)])
+        table["x"][: len(part)] = [[compiler.address(a) for a in arrays] for arrays in part]
+        table["size"][: len(part)] = [arrays[0].size for arrays in part]
+        run = compiler.kernel(of_each(kernel, count), "formula_each", options)
+        blocks = min(BLOCKS, compiler.grid(max(arrays[0].size for arrays in part))[0])
+        run((blocks, len(part)), (compiler.THREADS,), (*numbers, table))
 
 
-@lru_cache(maxsize=256)  # of each step's numbers; all parameters share them
-def written(formula: Callable[..., Any], arguments: tuple[Hashable, ...]) -> Written:
-    """Return what a formula does with these arguments; raises anything where no kernel can."""
-    trace = Trace()
-    given = [trace.stand_in(argument) for argument in arguments]
-    before = [dict(g) if isinstance(g, dict) else g for g in given]
-    result = formula(*given)
-    if given != before:
-        raise TypeError("the formula puts arrays into a dict")
-    source, changed = trace.source(result), tuple(sorted(trace.changed))
-    return Written(source, tuple(trace.numbers), changed, result is not None)
+@cache
+def of_one(kernel: Kernel) -> str:
+    """Return the text of a kernel for one row of arrays."""
+    kept, changed = f"x{kernel.arrays}", {f"x{k}" for k in kernel.changed}
+    names = [f"x{k}" for k in range(kernel.arrays)] + [kept] * bool(kernel.result)
+    arrays = [f"{'' if x in changed or x == kept else 'const '}real* all_{x}" for x in names]
+    return ONE.format(
+        arrays=", ".join(arrays),
+        numbers=numbers_of(kernel),
+        lines="\n    ".join(lines_of(kernel, "all_x{}[i]".format)),
+    )
 
 
-def aligned(xp: Any, arrays: list[Any], kernel: Written) -> list[Any]:
-    """Return the arrays with their elements in one order in memory, and the result's after them.
-
-    Raises ValueError where there is none, or a kernel cannot work on them.
-    """
-    first = arrays[0]
-    if str(first.dtype) not in compiler.REALS:
-        raise ValueError(f"kernels compute in {', '.join(compiler.REALS)}")
-    if any(a.shape != first.shape or a.dtype != first.dtype for a in arrays):
-        raise ValueError("the arrays differ in shape or dtype")
-    if len(set(map(id, arrays))) < len(arrays):
-        raise ValueError("what is done to one of the arrays is done to another")
-    made = [xp.empty_like(first)] if kernel.returns else []
-    if is_block(first) and all(a.strides == first.strides for a in [*arrays, *made]):
-        return arrays + made
-    if made or not all(arrays[k].flags.c_contiguous for k in kernel.changed):
-        raise ValueError("what is made, or changed, lies in another order in memory")
-    return [xp.ascontiguousarray(a) for a in arrays]
+@cache
+def of_each(kernel: Kernel, rows: int) -> str:
+    """Return the text of a kernel for up to so many rows."""
+    return EACH.format(
+        rows=rows,
+        columns=kernel.arrays + bool(kernel.result),
+        numbers=numbers_of(kernel),
+        lines="\n        ".join(lines_of(kernel, "rows.x[row][{}][i]".format)),
+    )
 
 
-def is_block(array: Any) -> bool:
-    """Say whether an array's elements fill its memory, with its axes in any order."""
-    step = array.itemsize
-    for stride, length in sorted(zip(array.strides, array.shape, strict=True)):
-        if stride != step:
-            return False
-        step *= length
-    return True
+def numbers_of(kernel: Kernel) -> str:
+    """Return the numbers as parameters, each with its comma."""
+    return "".join(f"double all_n{k}, " for k in range(kernel.numbers))
 
 
-def launch(xp: Any, kernel: Written, arrays: list[Any]) -> Any:
-    """Run a formula's kernel on arrays, and return the result."""
-    size, options = arrays[0].size, compiler.options(str(arrays[0].dtype))
-    run = compiler.kernel(kernel.source, "formula", options)
-    run(compiler.grid(size), (compiler.THREADS,), (*arrays, *kernel.numbers, size))
-    return arrays[-1] if kernel.returns else None
+def lines_of(kernel: Kernel, element: Callable[[int], str]) -> list[str]:
+    """Return what is done to an element of each array; raises KeyError where C has no word."""
+    lines = [f"const real n{k} = (real)all_n{k};" for k in range(kernel.numbers)]
+    lines += [f"real x{k} = {element(k)};" for k in range(kernel.arrays)]
+    lines += [line.put("{kind} {name} = {value};", OPERATIONS).strip() for line in kernel.lines]
+    lines += [f"{element(k)} = x{k};" for k in kernel.changed]
+    return lines + ([f"{element(kernel.arrays)} = {kernel.result};"] if kernel.result else [])

@@ -5,6 +5,7 @@ from math import prod
 from typing import Any
 
 from portanet_cupy import compiler
+from portanet_cupy.layout import batch_first, batch_last
 
 # Classes that one thread walks through. Beyond, the generic version's reductions, in which threads
 # share a sample, have more to do at once.
@@ -19,8 +20,7 @@ def serves(scores: Any, t: Any) -> bool:
 
 def cross_entropy(xp: Any, scores: Any, t: Any, each: bool) -> tuple[Any, Callable[[], Any]]:
     """Return the losses and their gradient, made together; see `Kernels.cross_entropy`."""
-    axes = (1, *range(2, scores.ndim), 0)  # the classes first, the batch innermost
-    ordered, probabilities = (xp.ascontiguousarray(xp.permute_dims(a, axes)) for a in (scores, t))
+    ordered, probabilities = batch_last(xp, scores), batch_last(xp, t)
     classes, *inner = ordered.shape
     losses, d = xp.empty(tuple(inner), dtype=scores.dtype), xp.empty_like(ordered)
     run = compiler.kernel(
@@ -29,7 +29,5 @@ def cross_entropy(xp: Any, scores: Any, t: Any, each: bool) -> tuple[Any, Callab
     count = prod(inner)
     arrays = (ordered, probabilities, losses, d)
     run(compiler.grid(count), (compiler.THREADS,), (*arrays, classes, count))
-    d = xp.permute_dims(d, (scores.ndim - 1, *range(scores.ndim - 1)))
-    if not each:
-        return xp.sum(losses), lambda: d
-    return xp.permute_dims(losses, (losses.ndim - 1, *range(losses.ndim - 1))), lambda: d
+    d = batch_first(xp, d)
+    return batch_first(xp, losses) if each else xp.sum(losses), lambda: d

@@ -1,10 +1,7 @@
-// The largest element and the sum of each window, with their pullbacks, in images with the batch
-// innermost in memory: (C, H, W, N).
-//
-// Constants and threads are those of windows.cu. In the pullbacks each pixel gathers what the
-// windows give it that it lies under: nothing is added by atomics.
+// The largest element and the sum of each window, with their pullbacks, in which each pixel gathers
+// what the windows give it that it lies under.
 
-typedef long long wide;
+#include "images.cuh"
 
 // `place` notes which element of its window is the largest, in row-major order; of equal ones the
 // first. Padding is -infinity, so it is passed over.
@@ -21,7 +18,7 @@ extern "C" __global__ void max_pool(
             int found = 0;
             for (int u = 0; u < KH; ++u)
                 for (int v = 0; v < KW; ++v) {
-                    const wide row = i * SH + u * DH - TOP, col = (wide)j * SW + v * DW - LEFT;
+                    const wide row = row_under(i, u), col = col_under(j, v);
                     if (row < 0 || row >= H || col < 0 || col >= W) continue;
                     const real value = x[((c * H + row) * W + col) * N + sample];
                     if (value > highest || value != value)  // NaN, which stays
@@ -45,10 +42,8 @@ extern "C" __global__ void max_pool_back(
             real sum = 0;
             for (int u = 0; u < KH; ++u)
                 for (int v = 0; v < KW; ++v) {
-                    const int down = row + TOP - u * DH, right = col + LEFT - v * DW;
-                    if (down < 0 || down % SH || right < 0 || right % SW) continue;
-                    const wide i = down / SH, j = right / SW;
-                    if (i >= OH || j >= OW) continue;
+                    const wide i = row_over(row, u, OH), j = col_over(col, v, OW);
+                    if (i < 0 || j < 0) continue;
                     const wide at = ((c * OH + i) * OW + j) * N + sample;
                     if (place[at] == u * KW + v) sum += dy[at];
                 }
@@ -68,10 +63,10 @@ extern "C" __global__ void sum_pool(
         for (wide i = blockIdx.y; i < OH; i += gridDim.y) {
             real sum = 0;
             for (int u = 0; u < KH; ++u) {
-                const wide row = i * SH + u * DH - TOP;
+                const wide row = row_under(i, u);
                 real across = 0;
                 for (int v = 0; v < KW; ++v) {
-                    const wide col = (wide)j * SW + v * DW - LEFT;
+                    const wide col = col_under(j, v);
                     if (0 <= row && row < H && 0 <= col && col < W)
                         across += x[((c * H + row) * W + col) * N + sample];
                 }
@@ -92,13 +87,12 @@ extern "C" __global__ void sum_pool_back(
         for (int row = blockIdx.y; row < H; row += gridDim.y) {
             real sum = 0;
             for (int v = 0; v < KW; ++v) {
-                const int right = col + LEFT - v * DW;
-                if (right < 0 || right % SW || right / SW >= OW) continue;
+                const int j = col_over(col, v, OW);
+                if (j < 0) continue;
                 real along = 0;
                 for (int u = 0; u < KH; ++u) {
-                    const int down = row + TOP - u * DH;
-                    if (down < 0 || down % SH || down / SH >= OH) continue;
-                    along += dy[((c * OH + down / SH) * OW + right / SW) * N + sample];
+                    const int i = row_over(row, u, OH);
+                    if (i >= 0) along += dy[((c * OH + i) * OW + j) * N + sample];
                 }
                 sum += along;
             }

@@ -1,15 +1,6 @@
-// im2col and its transpose, col2im, of images with the batch innermost in memory: (C, H, W, N).
-//
-// Compiled for one dtype and one window: `real`, the kernel KH x KW, the strides SH and SW, the
-// padding TOP and LEFT and the dilations DH and DW are constants. So loops unroll and a division by
-// the stride costs nothing.
-//
-// Neighbouring threads take neighbouring samples, then pixels of a row: what a warp reads and
-// writes is contiguous. blockIdx.y counts rows and blockIdx.z channels. Every element of the result
-// is written by one thread, which gathers what it needs: nothing is added by atomics, and sums come
-// in the order of the generic version.
+// im2col and its transpose, col2im.
 
-typedef long long wide;  // counts elements of all columns, which may be more than 2^31
+#include "images.cuh"
 
 extern "C" __global__ void im2col(
     const real* x, real* columns, wide C, wide H, wide W, wide OH, wide OW, wide N)
@@ -22,7 +13,7 @@ extern "C" __global__ void im2col(
         for (wide i = blockIdx.y; i < OH; i += gridDim.y)
             for (int u = 0; u < KH; ++u)
                 for (int v = 0; v < KW; ++v) {
-                    const wide row = i * SH + u * DH - TOP, col = (wide)j * SW + v * DW - LEFT;
+                    const wide row = row_under(i, u), col = col_under(j, v);
                     const bool inside = 0 <= row && row < H && 0 <= col && col < W;
                     columns[(((c * KH + u) * KW + v) * OH + i) * OW * N + q] =
                         inside ? x[((c * H + row) * W + col) * N + sample] : 0;
@@ -41,11 +32,8 @@ extern "C" __global__ void col2im(
             real sum = 0;
             for (int u = 0; u < KH; ++u)
                 for (int v = 0; v < KW; ++v) {
-                    // The position that has this pixel under its element (u, v), if there is one.
-                    const int down = row + TOP - u * DH, right = col + LEFT - v * DW;
-                    if (down < 0 || down % SH || right < 0 || right % SW) continue;
-                    const int i = down / SH, j = right / SW;
-                    if (i < OH && j < OW)
+                    const int i = row_over(row, u, OH), j = col_over(col, v, OW);
+                    if (i >= 0 && j >= 0)
                         sum += columns[((((c * KH + u) * KW + v) * OH + i) * OW + j) * N + sample];
                 }
             image[(c * H + row) * W * N + q] = sum;

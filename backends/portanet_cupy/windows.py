@@ -4,9 +4,10 @@ from functools import cache
 from math import prod
 from typing import Any
 
-from portanet.im2col import Window, batch_first, batch_last
+from portanet.im2col import Window
 from portanet.kernels import Image, Pooled
 from portanet_cupy import compiler
+from portanet_cupy.layout import batch_first, batch_last
 
 
 def serves(dtype: Any, shape: Image, window: Window) -> bool:
@@ -19,7 +20,7 @@ def im2col(xp: Any, x: Any, window: Window) -> Any:
     """Lay the pixels under each window position in a column; see `portanet.im2col.im2col`."""
     size = _Size(x.shape, window)
     columns = xp.empty((size.c * prod(window.kernel), size.oh * size.ow * size.n), dtype=x.dtype)
-    size.run("windows.cu", "im2col", _ordered(xp, x), columns)
+    size.run("windows.cu", "im2col", batch_last(xp, x), columns)
     return columns
 
 
@@ -36,11 +37,11 @@ def max_pool(xp: Any, x: Any, window: Window) -> Pooled:
     size = _Size(x.shape, window)
     y = xp.empty(size.positions, dtype=x.dtype)
     place = xp.empty(size.positions, dtype=xp.uint8)
-    size.run("pooling.cu", "max_pool", _ordered(xp, x), y, place)
+    size.run("pooling.cu", "max_pool", batch_last(xp, x), y, place)
 
     def back(dy: Any) -> Any:
         dx = xp.empty(size.image, dtype=dy.dtype)
-        size.run("pooling.cu", "max_pool_back", _ordered(xp, dy), place, dx)
+        size.run("pooling.cu", "max_pool_back", batch_last(xp, dy), place, dx)
         return batch_first(xp, dx)
 
     return batch_first(xp, y), back
@@ -50,11 +51,11 @@ def sum_pool(xp: Any, x: Any, window: Window) -> Pooled:
     """Return each window's sum and the pullback, which keeps nothing."""
     size = _Size(x.shape, window)
     y = xp.empty(size.positions, dtype=x.dtype)
-    size.run("pooling.cu", "sum_pool", _ordered(xp, x), y)
+    size.run("pooling.cu", "sum_pool", batch_last(xp, x), y)
 
     def back(dy: Any) -> Any:
         dx = xp.empty(size.image, dtype=dy.dtype)
-        size.run("pooling.cu", "sum_pool_back", _ordered(xp, dy), dx)
+        size.run("pooling.cu", "sum_pool_back", batch_last(xp, dy), dx)
         return batch_first(xp, dx)
 
     return batch_first(xp, y), back
@@ -77,11 +78,6 @@ class _Size:
         c, h, w, n, oh, ow = self.c, self.h, self.w, self.n, self.oh, self.ow
         rows = (w * n, h, c) if arrays[-1].shape == self.image else (ow * n, oh, c)
         kernel(compiler.grid(*rows), (compiler.THREADS,), (*arrays, c, h, w, oh, ow, n))
-
-
-def _ordered(xp: Any, x: Any) -> Any:
-    """Return x (N, C, H, W) as the kernels read it: (C, H, W, N), contiguous."""
-    return xp.ascontiguousarray(batch_last(xp, x))
 
 
 @cache

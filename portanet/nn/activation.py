@@ -12,49 +12,30 @@ from typing import Any
 from portanet.backend import Array
 from portanet.checks import integer, number
 from portanet.nn.context import Context, Gradients, Pullback
+from portanet.nn.elementwise import Elementwise
 from portanet.nn.initialization import Constant
 from portanet.nn.layer import Layer
 
 
-def _positive(xp: Any, x: Array) -> Array:
-    # An array of zeros, not the number: NumPy compares two arrays several times as fast.
-    return xp.maximum(x, xp.zeros_like(x))
-
-
-def _where_positive(xp: Any, dy: Array, x: Array) -> Array:
-    return dy * xp.astype(x > 0, dy.dtype)
-
-
-def _leaky(xp: Any, x: Array, slope: float) -> Array:
-    zeros = xp.zeros_like(x)
-    return xp.maximum(x, zeros) + slope * xp.minimum(x, zeros)
-
-
-def _leaky_back(xp: Any, dy: Array, x: Array, slope: float) -> Array:
-    above = dy * xp.astype(x > 0, dy.dtype)
-    return above + slope * (dy - above)
-
-
-class ReLU(Layer):
+class ReLU(Elementwise):
     """Rectified linear unit: y = max(x, 0), y' = 1 where x > 0, else 0.
 
     Shapes: x and y (…). Source: Nair and Hinton, "Rectified linear units improve restricted
     Boltzmann machines", 2010.
     """
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps y: it is positive where x is."""
-        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
-        xp, masked = backend.xp, backend.fused(_where_positive)
-        y = backend.fused(_positive)(xp, x)
+    @staticmethod
+    def _formula(xp: Any, x: Array) -> tuple[Array, Array]:
+        # An array of zeros, not the number: NumPy compares two arrays several times as fast.
+        y = xp.maximum(x, xp.zeros_like(x))
+        return y, y  # which is positive where x is
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (masked(xp, dy, y) if needs_input_grad else None), {}
+    @staticmethod
+    def _back(xp: Any, y: Array, dy: Array) -> Array:
+        return dy * xp.astype(y > 0, dy.dtype)
 
-        return y, pullback
 
-
-class LeakyReLU(Layer):
+class LeakyReLU(Elementwise):
     """Leaky rectified linear unit: y = x where x > 0, else a·x; y' = 1 or a.
 
     Args:
@@ -67,16 +48,19 @@ class LeakyReLU(Layer):
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = number("negative_slope", negative_slope, low=-float("inf"))
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps x."""
-        backend, slope, needs_input_grad = self.accept(x), self.negative_slope, ctx.needs_input_grad
-        xp, leaky_back = backend.xp, backend.fused(_leaky_back)
-        y = backend.fused(_leaky)(xp, x, slope)
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return (self.negative_slope,)
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (leaky_back(xp, dy, x, slope) if needs_input_grad else None), {}
+    @staticmethod
+    def _formula(xp: Any, x: Array, slope: float) -> tuple[Any, ...]:
+        zeros = xp.zeros_like(x)
+        return xp.maximum(x, zeros) + slope * xp.minimum(x, zeros), x, slope
 
-        return y, pullback
+    @staticmethod
+    def _back(xp: Any, x: Array, slope: float, dy: Array) -> Array:
+        above = dy * xp.astype(x > 0, dy.dtype)
+        return above + slope * (dy - above)
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
@@ -128,27 +112,27 @@ class PReLU(Layer):
         return f"num_parameters={self.num_parameters}"
 
 
-class _ELU(Layer):
+class _ELU(Elementwise):
     alpha: float
     scale = 1.0
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps x."""
-        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
-        above_zero, below_zero = self.scale, self.scale * self.alpha
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return self.scale, self.scale * self.alpha
+
+    @staticmethod
+    def _formula(xp: Any, x: Array, above_zero: float, below_zero: float) -> tuple[Any, ...]:
         zeros = xp.zeros_like(x)
         # exp(x) − 1 without its cancellation near 0, and several times as fast as NumPy's expm1.
         half = xp.tanh(0.5 * xp.minimum(x, zeros))
         y = above_zero * xp.maximum(x, zeros) + (2.0 * below_zero) * (half / (1.0 - half))
+        return y, x, above_zero, below_zero
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            if not needs_input_grad:
-                return None, {}
-            above = dy * xp.astype(x > 0, dy.dtype)
-            slope = below_zero * xp.exp(xp.minimum(x, xp.zeros_like(x)))
-            return above_zero * above + slope * (dy - above), {}
-
-        return y, pullback
+    @staticmethod
+    def _back(xp: Any, x: Array, above_zero: float, below_zero: float, dy: Array) -> Array:
+        above = dy * xp.astype(x > 0, dy.dtype)
+        slope = below_zero * xp.exp(xp.minimum(x, xp.zeros_like(x)))
+        return above_zero * above + slope * (dy - above)
 
 
 class ELU(_ELU):

@@ -1,13 +1,16 @@
 """Batch normalisation: statistics over the samples of a batch."""
 
 from math import prod
-from typing import Any
 
-from portanet.backend import Array
+from portanet.backend import Array, Backend
 from portanet.checks import flag, integer, number
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.initialization import Ones, Zeros
 from portanet.nn.layer import Layer
+
+
+def _moved(old: Array, new: Array, scale: float, factor: float | Array) -> Array:
+    return old + (new * scale - old) * factor
 
 
 class _BatchNorm(Layer):
@@ -37,60 +40,42 @@ class _BatchNorm(Layer):
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps x and the statistics of each channel."""
         params, buffers = self.own_params, self.own_buffers
-        xp = self.accept(x, *params.values(), *buffers.values()).xp
+        backend = self.accept(x, *params.values(), *buffers.values())
         if x.ndim not in self.ndims or x.shape[1] != self.num_features:
             expected = self.shape.replace("C", str(self.num_features))
             self.fail(f"expected x of shape {expected}, got {tuple(x.shape)}")
-        axes = tuple(a for a in range(x.ndim) if a != 1)
-        per_channel = tuple(-1 if a == 1 else 1 for a in range(x.ndim))
-        needs_input_grad = ctx.needs_input_grad
+        needs_input_grad, affine = ctx.needs_input_grad, bool(params)
         of_batch = ctx.training or not buffers
-        count = prod(x.shape) // self.num_features  # values per channel
 
         if of_batch:
+            count = prod(x.shape) // self.num_features  # values per channel
             if count < 2:
                 self.fail(f"needs more than one value per channel, got shape {tuple(x.shape)}")
-            mean = xp.mean(x, axis=axes, keepdims=True)
-            var = xp.mean((x - mean) ** 2, axis=axes, keepdims=True)
+            mean, var = backend.moments(x)
             if ctx.training and buffers:
-                self._track(ctx, xp, mean, var * (count / (count - 1)))
+                self._track(ctx, backend, mean, var, count)
         else:
-            mean = xp.reshape(buffers["running_mean"], per_channel)
-            var = xp.reshape(buffers["running_var"], per_channel)
-        inverse = 1.0 / xp.sqrt(var + self.eps)
-        weight = xp.reshape(params["weight"], per_channel) if params else None
-
-        y = (x - mean) * (inverse if weight is None else inverse * weight)
-        if weight is not None:
-            y += xp.reshape(params["bias"], per_channel)
+            mean, var = buffers["running_mean"], buffers["running_var"]
+        weight, bias = params.get("weight"), params.get("bias")
+        y, back = backend.normalize(x, mean, var, self.eps, weight, bias, of_batch)
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            normal = (x - mean) * inverse
-            sum_dy = xp.sum(dy, axis=axes, keepdims=True)
-            sum_dy_normal = xp.sum(dy * normal, axis=axes, keepdims=True)
-            grads = {}
-            if weight is not None:
-                grads["weight"] = xp.reshape(sum_dy_normal, (-1,))
-                grads["bias"] = xp.reshape(sum_dy, (-1,))
-            if not needs_input_grad:
-                return None, grads
-            dx = dy
-            if of_batch:  # the statistics depend on x, too
-                dx = dy - sum_dy / count - normal * (sum_dy_normal / count)
-            return dx * (inverse if weight is None else inverse * weight), grads
+            dx, d_weight, d_bias = back(dy, needs_input_grad)
+            return dx, {"weight": d_weight, "bias": d_bias} if affine else {}
 
         return y, pullback
 
-    def _track(self, ctx: Context, xp: Any, mean: Array, var: Array) -> None:
+    def _track(self, ctx: Context, backend: Backend, mean: Array, var: Array, count: int) -> None:
         """Note the new running statistics; a layer used twice in a pass continues its own."""
         new = {n: ctx.updates.get((self, n), array) for n, array in self.own_buffers.items()}
         seen: Array = new["num_batches_tracked"]
         seen = seen + 1
         factor = self.momentum
         if factor is None:  # the mean over all batches so far
-            factor = 1.0 / xp.astype(seen, mean.dtype)
-        for n, value in (("running_mean", mean), ("running_var", var)):
-            new[n] = new[n] + (xp.reshape(value, (-1,)) - new[n]) * factor
+            factor = 1.0 / backend.xp.astype(seen, mean.dtype)
+        moved, unbiased = backend.fused(_moved), count / (count - 1)
+        new["running_mean"] = moved(new["running_mean"], mean, 1.0, factor)
+        new["running_var"] = moved(new["running_var"], var, unbiased, factor)
         new["num_batches_tracked"] = seen
         ctx.updates.update({(self, n): array for n, array in new.items()})
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from portanet.backend import Array, backend_of
 from portanet.checks import number
 from portanet.nn.class_loss import ClassLoss, scaled
-from portanet.nn.elementwise_loss import ElementwiseLoss, Slope
+from portanet.nn.elementwise_loss import ElementwiseLoss
 from portanet.nn.fixed import Fixed, Weighted
 from portanet.nn.loss import LossPullback
 
@@ -123,20 +123,27 @@ class BCEWithLogitsLoss(Weighted, ElementwiseLoss):
         super().__init__(reduction)
         self.weight, self.pos_weight = weight, pos_weight
 
-    def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
-        weight = self._fixed("weight", self.weight, s)
-        pos_weight = self._fixed("pos_weight", self.pos_weight, s)
+    def _constants(self, scores: Array) -> tuple[Array | None, ...]:
+        """Return ω and π, where they are given."""
+        given = {"weight": self.weight, "pos_weight": self.pos_weight}
+        return tuple(self._fixed(what, fixed, scores) for what, fixed in given.items())
+
+    @staticmethod
+    def _formula(xp: Any, s: Array, t: Array, weight: Any, pos_weight: Any) -> tuple[Any, ...]:
         positive = t if pos_weight is None else t * pos_weight
         q = 1.0 if pos_weight is None else 1.0 - t + positive
         e = xp.exp(-xp.abs(s))
         above = xp.maximum(s, xp.zeros_like(s))
         losses = (1.0 - t) * above + positive * (above - s) + q * xp.log1p(e)
+        losses = losses if weight is None else losses * weight
+        return losses, s, e, q, positive, weight
 
-        def slope(scale: Any) -> Array:
-            sigmoid = xp.maximum(e, xp.astype(s > 0, s.dtype)) / (1.0 + e)
-            return (q * sigmoid - positive) * (scale if weight is None else scale * weight)
-
-        return (losses if weight is None else losses * weight), slope
+    @staticmethod
+    def _slope(
+        xp: Any, s: Array, e: Array, q: Any, positive: Array, weight: Any, scale: Any
+    ) -> Array:
+        sigmoid = xp.maximum(e, xp.astype(s > 0, s.dtype)) / (1.0 + e)
+        return (q * sigmoid - positive) * (scale if weight is None else scale * weight)
 
     def _fixed(self, what: str, fixed: Fixed | None, scores: Array) -> Array | None:
         """Return weights as they can meet the scores, or raise ValueError for their shape."""

@@ -2,27 +2,29 @@
 
 from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 from portanet.backend import Array, backend_of, dtype_name
 from portanet.nn.loss import Loss, LossPullback, reduction_named
-
-# The derivative of ℓ by s, multiplied by what it is given: a number, or an array that broadcasts.
-Slope = Callable[[Any], Array]
 
 
 class ElementwiseLoss(Loss):
     """A loss with a term ℓ(s, t) for each score s and its target t; a mean is over all of them.
 
-    A subclass says in `_formula` what ℓ and its derivative are.
+    A subclass says what ℓ and its derivative by s are, each in one formula; see
+    `Kernels.elementwise`. The derivative is multiplied by `scale`, a number or an array that
+    broadcasts.
     """
+
+    _formula: ClassVar[Callable[..., Any]]  # (xp, s, t, *constants) → ℓ and what is kept
+    _slope: ClassVar[Callable[..., Array]]  # (xp, *kept, scale) → dℓ/ds · scale
 
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = reduction_named(reduction)
 
-    def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
-        """Return the ℓ and their derivative by s."""
-        raise NotImplementedError
+    def _constants(self, scores: Array) -> tuple[Any, ...]:
+        """Return what the formula is given beside scores and targets."""
+        return ()
 
     def vjp(
         self,
@@ -36,7 +38,9 @@ class ElementwiseLoss(Loss):
         self._check_shape(tuple(scores.shape), target)
         if target.dtype != scores.dtype:
             target = self._converted(xp, target, scores.dtype)
-        losses, slope = self._formula(xp, scores, target)
+        losses, slope = backend_of(scores).elementwise(
+            self._formula, self._slope, scores, target, *self._constants(scores)
+        )
         weights, divisor = self._weighting(xp, scores, target, sample_weight, normalizer)
         if weights is not None:
             losses = losses * weights

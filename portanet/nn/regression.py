@@ -4,7 +4,7 @@ from typing import Any
 
 from portanet.backend import Array
 from portanet.checks import number
-from portanet.nn.elementwise_loss import ElementwiseLoss, Slope
+from portanet.nn.elementwise_loss import ElementwiseLoss
 
 
 class MSELoss(ElementwiseLoss):
@@ -17,9 +17,14 @@ class MSELoss(ElementwiseLoss):
     dtype. `sample_weight` (N,) weighs the samples.
     """
 
-    def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
+    @staticmethod
+    def _formula(xp: Any, s: Array, t: Array) -> tuple[Array, Array]:
         d = s - t
-        return d * d, lambda scale: d * (2.0 * scale)
+        return d * d, d
+
+    @staticmethod
+    def _slope(xp: Any, d: Array, scale: Any) -> Array:
+        return d * (2.0 * scale)
 
 
 class L1Loss(ElementwiseLoss):
@@ -32,9 +37,14 @@ class L1Loss(ElementwiseLoss):
     dtype. `sample_weight` (N,) weighs the samples.
     """
 
-    def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
+    @staticmethod
+    def _formula(xp: Any, s: Array, t: Array) -> tuple[Array, Array]:
         d = s - t
-        return xp.abs(d), lambda scale: xp.sign(d) * scale
+        return xp.abs(d), d
+
+    @staticmethod
+    def _slope(xp: Any, d: Array, scale: Any) -> Array:
+        return xp.sign(d) * scale
 
 
 class HuberLoss(ElementwiseLoss):
@@ -58,10 +68,18 @@ class HuberLoss(ElementwiseLoss):
         if self.delta == 0.0:
             raise ValueError("delta must be above 0: with 0 there would be no loss")
 
-    def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
+    def _constants(self, scores: Array) -> tuple[float, ...]:
+        return (self.delta,)
+
+    @staticmethod
+    def _formula(xp: Any, s: Array, t: Array, delta: float) -> tuple[Array, Array]:
         d = s - t
-        c = _clipped(xp, d, self.delta)
-        return c * (d - 0.5 * c), lambda scale: c * scale
+        c = _clipped(xp, d, delta)
+        return c * (d - 0.5 * c), c
+
+    @staticmethod
+    def _slope(xp: Any, c: Array, scale: Any) -> Array:
+        return c * scale
 
 
 class SmoothL1Loss(ElementwiseLoss):
@@ -82,10 +100,18 @@ class SmoothL1Loss(ElementwiseLoss):
         super().__init__(reduction)
         self.beta = number("beta", beta)
 
-    def _formula(self, xp: Any, s: Array, t: Array) -> tuple[Array, Slope]:
-        beta, d = self.beta, s - t
+    def _constants(self, scores: Array) -> tuple[float, ...]:
+        return (self.beta,)
+
+    @staticmethod
+    def _formula(xp: Any, s: Array, t: Array, beta: float) -> tuple[Array, Array]:
+        d = s - t
         c = _clipped(xp, d / beta, 1.0) if beta > 0.0 else xp.sign(d)
-        return c * (d - (0.5 * beta) * c), lambda scale: c * scale
+        return c * (d - (0.5 * beta) * c), c
+
+    @staticmethod
+    def _slope(xp: Any, c: Array, scale: Any) -> Array:
+        return c * scale
 
 
 def _clipped(xp: Any, d: Array, bound: float) -> Array:

@@ -7,47 +7,46 @@ there x is held at a bound, so that ±∞ makes no ∞ · 0.
 from math import inf, pi, sqrt
 from typing import Any, Literal
 
-from portanet.backend import Array
+from portanet.backend import Array, backend_of
 from portanet.checks import number, word
-from portanet.nn.context import Context, Gradients, Pullback
-from portanet.nn.layer import Layer
+from portanet.nn.elementwise import Elementwise
+
+_SLOPE, _CUBIC = sqrt(2.0 / pi), 0.044715  # of the approximate GELU
 
 
-class Sigmoid(Layer):
+class Sigmoid(Elementwise):
     """Logistic function: y = 1 / (1 + exp(−x)), y' = y (1 − y).
 
     Shapes: x and y (…). It never overflows: only exp(−abs(x)) is taken.
     """
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps y."""
-        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
+    @staticmethod
+    def _formula(xp: Any, x: Array) -> tuple[Array, Array]:
         y = _sigmoid(xp, x)
+        return y, y
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (dy * (y * (1.0 - y)) if needs_input_grad else None), {}
+    @staticmethod
+    def _back(xp: Any, y: Array, dy: Array) -> Array:
+        return dy * (y * (1.0 - y))
 
-        return y, pullback
 
-
-class Tanh(Layer):
+class Tanh(Elementwise):
     """Hyperbolic tangent: y = tanh(x), y' = 1 − y².
 
     Shapes: x and y (…).
     """
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps y."""
-        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
+    @staticmethod
+    def _formula(xp: Any, x: Array) -> tuple[Array, Array]:
         y = xp.tanh(x)
+        return y, y
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (dy * (1.0 - y * y) if needs_input_grad else None), {}
+    @staticmethod
+    def _back(xp: Any, y: Array, dy: Array) -> Array:
+        return dy * (1.0 - y * y)
 
-        return y, pullback
 
-
-class Softplus(Layer):
+class Softplus(Elementwise):
     """Smooth ReLU: y = log(1 + exp(b x)) / b, y' = σ(b x); y = x, y' = 1 where b x > threshold.
 
     Args:
@@ -65,46 +64,45 @@ class Softplus(Layer):
         if self.beta == 0.0:
             self.fail("beta must not be 0")
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps x."""
-        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
-        beta, threshold = self.beta, self.threshold
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return self.beta, self.threshold
+
+    @staticmethod
+    def _formula(xp: Any, x: Array, beta: float, threshold: float) -> tuple[Any, ...]:
         z = beta * x
         soft = (xp.maximum(z, xp.zeros_like(z)) + xp.log1p(xp.exp(-xp.abs(z)))) / beta
+        return xp.where(z > threshold, x, soft), x, beta, threshold
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            if not needs_input_grad:
-                return None, {}
-            z = beta * x
-            return dy * xp.where(z > threshold, 1.0, _sigmoid(xp, z)), {}
-
-        return xp.where(z > threshold, x, soft), pullback
+    @staticmethod
+    def _back(xp: Any, x: Array, beta: float, threshold: float, dy: Array) -> Array:
+        z = beta * x
+        return dy * xp.where(z > threshold, 1.0, _sigmoid(xp, z))
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
         return f"beta={self.beta}, threshold={self.threshold}"
 
 
-class SiLU(Layer):
+class SiLU(Elementwise):
     """Sigmoid linear unit, or swish: y = x σ(x), y' = σ(x) (1 + x (1 − σ(x))).
 
     Shapes: x and y (…). Sources: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016;
     Ramachandran et al., "Searching for activation functions", 2017.
     """
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps x within bounds and σ."""
-        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
+    @staticmethod
+    def _formula(xp: Any, x: Array) -> tuple[Array, ...]:
         floored, z = _bounded(xp, x, 800.0)
         gate = _sigmoid(xp, z)
+        return floored * gate, z, gate
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (dy * (gate * (1.0 + z * (1.0 - gate))) if needs_input_grad else None), {}
+    @staticmethod
+    def _back(xp: Any, z: Array, gate: Array, dy: Array) -> Array:
+        return dy * (gate * (1.0 + z * (1.0 - gate)))
 
-        return floored * gate, pullback
 
-
-class GELU(Layer):
+class GELU(Elementwise):
     """Gaussian error linear unit: y = x Φ(x), y' = Φ(x) + x φ(x), for the normal distribution.
 
     Φ(x) = ½ (1 + erf(x/√2)), or approximately ½ (1 + tanh(√(2/π) (x + 0.044715 x³))), with φ its
@@ -119,34 +117,33 @@ class GELU(Layer):
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         self.approximate = word("approximate", approximate, "none", "tanh")
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps x within bounds and Φ."""
-        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
-        xp, exact = backend.xp, self.approximate == "none"
-        slope, cubic = sqrt(2.0 / pi), 0.044715
+    @property
+    def _numbers(self) -> tuple[bool, ...]:
+        return (self.approximate == "none",)
+
+    @staticmethod
+    def _formula(xp: Any, x: Array, exact: bool) -> tuple[Any, ...]:
         floored, z = _bounded(xp, x, 40.0)
         if exact:
-            gate = 0.5 + 0.5 * backend.erf(sqrt(0.5) * z)
+            gate = 0.5 + 0.5 * backend_of(z).erf(sqrt(0.5) * z)
         else:
-            gate = 0.5 + 0.5 * xp.tanh(slope * (z + cubic * (z * z * z)))
+            gate = 0.5 + 0.5 * xp.tanh(_SLOPE * (z + _CUBIC * (z * z * z)))
+        return floored * gate, z, gate, exact
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            if not needs_input_grad:
-                return None, {}
-            if exact:
-                density = xp.exp(-0.5 * (z * z)) / sqrt(2.0 * pi)
-            else:  # ½ (1 − tanh²) = 2 Φ (1 − Φ)
-                density = (gate * (1.0 - gate)) * (2.0 * slope + (6.0 * slope * cubic) * (z * z))
-            return dy * (gate + z * density), {}
-
-        return floored * gate, pullback
+    @staticmethod
+    def _back(xp: Any, z: Array, gate: Array, exact: bool, dy: Array) -> Array:
+        if exact:
+            density = xp.exp(-0.5 * (z * z)) / sqrt(2.0 * pi)
+        else:  # ½ (1 − tanh²) = 2 Φ (1 − Φ)
+            density = (gate * (1.0 - gate)) * (2.0 * _SLOPE + (6.0 * _SLOPE * _CUBIC) * (z * z))
+        return dy * (gate + z * density)
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
         return f"approximate={self.approximate!r}"
 
 
-class Hardswish(Layer):
+class Hardswish(Elementwise):
     """SiLU in straight pieces: y = x g(x) with the gate g = min(max(x + 3, 0), 6) / 6.
 
     y' = 0 where x ≤ −3, x/3 + ½ between, 1 where x ≥ 3.
@@ -154,18 +151,15 @@ class Hardswish(Layer):
     Shapes: x and y (…). Source: Howard et al., "Searching for MobileNetV3", 2019.
     """
 
-    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps x within ±3."""
-        xp, needs_input_grad = self.accept(x).xp, ctx.needs_input_grad
+    @staticmethod
+    def _formula(xp: Any, x: Array) -> tuple[Array, Array]:
         floored, z = _bounded(xp, x, 3.0)
+        return floored * ((z + 3.0) / 6.0), z
 
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            if not needs_input_grad:
-                return None, {}
-            curved = z * xp.astype(xp.abs(z) < 3.0, z.dtype)
-            return dy * ((z + 3.0 + curved) / 6.0), {}
-
-        return floored * ((z + 3.0) / 6.0), pullback
+    @staticmethod
+    def _back(xp: Any, z: Array, dy: Array) -> Array:
+        curved = z * xp.astype(xp.abs(z) < 3.0, z.dtype)
+        return dy * ((z + 3.0 + curved) / 6.0)
 
 
 def _sigmoid(xp: Any, x: Array) -> Array:
