@@ -1,6 +1,7 @@
 """NumPy on a CPU: the backend of portanet's base install."""
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from math import prod
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from portanet.backend import Backend
 from portanet.im2col import Window
 from portanet.kernels import Image
-from portanet_numpy import convolution, memory
+from portanet_numpy import blas, convolution, fusion, memory
 
 
 class NumpyBackend(Backend):
@@ -27,6 +28,7 @@ class NumpyBackend(Backend):
     ) -> None:
         super().__init__(device, dtype)
         self.threads = _threads(threads)
+        self._loops = fusion.Loops(self.xp)
 
     @classmethod
     def load(cls) -> Any:
@@ -42,14 +44,15 @@ class NumpyBackend(Backend):
         import threadpoolctl
 
         pools = [p for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
-        blas = ", ".join(
+        found = ", ".join(
             f"{p['internal_api']} {p['version'] or ''} ({p['num_threads']} threads)" for p in pools
         )
-        if not blas:  # Accelerate, for one, does not tell its threads
+        if not found:  # Accelerate, for one, does not tell its threads
             built: Any = np.show_config(mode="dicts")
             name = built.get("Build Dependencies", {}).get("blas", {}).get("name", "unknown")
-            blas = f"{name} (threads unknown)"
-        return {"version": np.__version__, "devices": "cpu", "BLAS": blas}
+            found = f"{name} (threads unknown)"
+        numba = getattr(fusion.numba(), "__version__", "not installed: pip install numba")
+        return {"version": np.__version__, "devices": "cpu", "BLAS": found, "Numba": numba}
 
     def to_numpy(self, x: Any) -> Any:
         """Return the array itself."""
@@ -89,9 +92,7 @@ class NumpyBackend(Backend):
 
     def one_thread_each(self) -> AbstractContextManager[Any]:
         """Hold the BLAS to one thread: its own would fight with portanet's."""
-        from threadpoolctl import threadpool_limits
-
-        return threadpool_limits(1, user_api="blas")  # type: ignore[no-any-return]
+        return blas.one_thread()
 
     def prepare_training(self) -> None:
         """Keep freed memory with the process: mapping it anew costs more than the arithmetic."""
@@ -100,6 +101,10 @@ class NumpyBackend(Backend):
     def release_memory(self) -> None:
         """Give free memory back to the system."""
         memory.release()
+
+    def fused(self, formula: Callable[..., Any]) -> Callable[..., Any]:
+        """Return an element-wise formula that runs as one loop, where Numba is installed."""
+        return self._loops.fused(formula)
 
     def index_add(self, x: Any, indices: Any, values: Any) -> Any:
         """Add rows in place, summing where an index repeats; see `Backend.index_add`."""
