@@ -4,7 +4,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from portanet.checks import hint
+
 Hyper = dict[str, Any]
+
+
+class FixedKeys(dict[str, Any]):
+    """A dict whose values can be set, but to which nothing can be added."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key not in self:
+            raise KeyError(f"there is no hyperparameter {key!r}; {hint(key, self.keys())}")
+        super().__setitem__(key, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)  # the default would add the items one by one
 
 
 @dataclass
@@ -15,7 +29,7 @@ class Group:
     hyper: Hyper = field(init=False)
 
     def __post_init__(self) -> None:
-        self.hyper = dict(self.initial)
+        self.hyper = FixedKeys(self.initial)
 
 
 def lies_in(parameter: str, name: str) -> bool:

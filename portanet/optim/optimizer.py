@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
 from portanet.backend import Array, Backend, BackendMismatchError, backend_of, dtype_name
-from portanet.checks import Named, complete, flag, instance, integer, listed
+from portanet.checks import Named, flag, instance, listed
 from portanet.nn.tree import ParameterTree
-from portanet.optim.group import Group, closest, lies_in
+from portanet.optim.group import FixedKeys, Group, closest, lies_in
 from portanet.optim.group import Hyper as Hyper
+from portanet.optim.state import arrays_of
 from portanet.optim.transform import Transform
 
 
@@ -49,6 +50,7 @@ class Optimizer(metaclass=Named):
             raise TypeError(
                 f"{type(self).__name__} takes the model first, got {type(model).__name__}"
             )
+        self._model, self._changes = model, ParameterTree.changes
         self.owners = model.owners()
         if not self.owners:
             raise ValueError(f"{type(self).__name__}: the model has no parameters to train")
@@ -112,25 +114,43 @@ class Optimizer(metaclass=Named):
 
         Raises ValueError where a name is missing or unknown or a shape does not fit, TypeError for
         another dtype or backend than the parameter's; nothing has changed then. A gradient may be
-        left out only where the layer is frozen.
+        left out only where the layer is frozen. Raises RuntimeError where the model has got other
+        layers since the optimizer was made.
         """
-        trained = {n: owner for n, owner in self.owners.items() if not owner[0].frozen}
-        params = {n: layer.own_params[key] for n, (layer, key) in trained.items()}
+        self.check_model(self._model)
+        owners = self.owners.items()
+        params = {n: layer.own_params[key] for n, (layer, key) in owners if not layer.frozen}
         given = instance("grads", grads, Mapping).items()
-        grads = {n: g for n, g in given if n in trained or n not in self.owners}
+        grads = {n: g for n, g in given if n in params or n not in self.owners}
         backends = self._check(params, grads)
         for transform in self.transforms:
             grads = transform(grads, params, self.steps)
             self._check(params, grads)
         self.steps += 1
+        calls: dict[Backend, list[Any]] = {}
         for name, p in params.items():
             hyper = self._hyper_of(name)
             if not self.decay_bias and p.ndim < 2:
                 hyper = hyper | {"weight_decay": 0.0}
-            formula = backends[name].fused(self.update)
             state = self._state_of(name, p, hyper)
             self._taken[name] += 1
-            formula(p, grads[name], state, self._taken[name], hyper)
+            arguments = p, grads[name], state, self._taken[name], hyper
+            calls.setdefault(backends[name], []).append(arguments)
+        for backend, of_backend in calls.items():
+            backend.fused_each(self.update, of_backend)
+
+    def check_model(self, model: ParameterTree) -> None:
+        """Raise RuntimeError where the optimizer's parameters are not those of a model."""
+        changes = ParameterTree.changes
+        if model is self._model and changes == self._changes:
+            return
+        owners = instance("model", model, ParameterTree).owners()
+        other = [n for n in owners.keys() | self.owners if owners.get(n) != self.owners.get(n)]
+        if other:
+            who = f"{type(self).__name__}: {', '.join(sorted(other))}"
+            raise RuntimeError(f"{who}: other layers than it was made for; make a new optimizer")
+        if model is self._model:
+            self._changes = changes
 
     def _check(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> dict[str, Backend]:
         """Return each parameter's backend, or raise an error where a gradient does not fit."""
@@ -206,45 +226,25 @@ class Optimizer(metaclass=Named):
 
         Raises ValueError where names or shapes do not fit; nothing has changed then.
         """
-        parts = ("steps", "taken", "groups", "transforms", "arrays")
-        state = complete(type(self).__name__, state, parts)
-        steps = integer("steps", state["steps"], least=0)
-        new: dict[str, dict[str, Array]] = {}
-        arrays, taken = dict(state["arrays"]), dict(state["taken"])
-        wrong = [*(self.groups.keys() ^ state["groups"].keys()), *(taken.keys() - self.owners)]
-        for name in self.groups.keys() & state["groups"].keys():
-            wrong += self.groups[name].hyper.keys() ^ state["groups"][name]["hyper"].keys()
-        kept = [transform.state_dict().keys() for transform in self.transforms]
-        if kept != [values.keys() for values in state["transforms"]]:
-            wrong += ["transforms"]
-        for name in taken if not wrong else ():
-            layer, key = self.owners[name]
-            p, new[name] = layer.own_params[key], {}
-            hyper = state["groups"][closest(name, self.groups)]["hyper"]
-            for slot in self.slots:
-                array = arrays.pop(f"{slot}.{name}", None)
-                if array is None and not self._is_kept(slot, hyper):
-                    continue
-                if array is None or tuple(array.shape) != tuple(p.shape):
-                    raise ValueError(
-                        f"{type(self).__name__}: the state has no '{slot}.{name}' of shape "
-                        f"{tuple(p.shape)}"
-                    )
-                copy = backend_of(p).asarray(array, dtype_name(p))
-                new[name][slot] = backend_of(p).xp.asarray(copy, copy=True)
-        wrong += arrays if not wrong else ()
-        if wrong:
-            raise ValueError(
-                f"{type(self).__name__}: the state is another optimizer's: {sorted(wrong)}"
-            )
+        new, taken, steps = arrays_of(self, state)
         self._bound = {n: self.owners[n][0].own_params[self.owners[n][1]] for n in new}
         self._state, self._taken, self.steps = new, taken, steps
         for name, group in self.groups.items():
             group.initial = dict(state["groups"][name]["initial"])
-            group.hyper = dict(state["groups"][name]["hyper"])
+            group.hyper = FixedKeys(state["groups"][name]["hyper"])
         for transform, values in zip(self.transforms, state["transforms"], strict=True):
             transform.load_state_dict(values)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_changes": -1}  # another process counts on its own
+
     def __repr__(self) -> str:
-        hyper = ", ".join(f"{k}={v}" for k, v in self.hyper.items())
-        return f"{type(self).__name__}({hyper})"
+        own = {n: _others(g.hyper, self.hyper) for n, g in self.groups.items() if n}
+        shown = self.hyper | ({"groups": own} if own else {})
+        shown |= {"decay_bias": False} if not self.decay_bias else {}
+        shown |= {"transforms": self.transforms} if self.transforms else {}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+
+def _others(hyper: Mapping[str, Any], usual: Mapping[str, Any]) -> Hyper:
+    return {key: value for key, value in hyper.items() if value != usual[key]}

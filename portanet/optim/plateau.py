@@ -31,7 +31,8 @@ class ReduceLROnPlateau(Schedule):
         monitor: what is watched: ``"val_loss"``, ``"loss"``, ``"val_accuracy"``, …
 
     Definitions and defaults are PyTorch's, `monitor` is Keras's. Unlike the other schedules it
-    keeps state, so each run needs its own. It counts epochs; a Trainer tells it of each.
+    keeps state, so each Trainer has a copy of it, ``trainer.schedule``. It counts epochs; the
+    Trainer tells it of each.
     """
 
     mode: Literal["auto", "min", "max"] = "auto"

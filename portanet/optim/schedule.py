@@ -2,15 +2,17 @@
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 from typing import Any, Literal, Self
 
-from portanet.checks import Named, instance, word
+from portanet.checks import instance, word
 from portanet.optim.optimizer import Optimizer
+from portanet.optim.stateful import Stateful
 
 Clock = Literal["epoch", "step"]
 
 
-class Schedule(metaclass=Named):
+class Schedule(Stateful):
     """Says which hyperparameters an optimizer uses when `count` steps or epochs are done.
 
     A Trainer calls it before each step, with the count of the clock named in `by`. It is a pure
@@ -49,17 +51,9 @@ class Schedule(metaclass=Named):
     def observe(self, logs: Mapping[str, float]) -> None:
         """Learn what an epoch, or the part of it that a run ended with, recorded."""
 
-    def state_dict(self) -> dict[str, float]:
-        """Return the state as plain numbers by name: none, where it is a pure function."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Continue from a `state_dict`; raise ValueError where it is another schedule's."""
-        if state.keys() != self.state_dict().keys():
-            raise ValueError(
-                f"{type(self).__name__}: expected a state of {sorted(self.state_dict())}, "
-                f"got {sorted(state)}"
-            )
+    def own(self) -> Self:
+        """Return the schedule for one Trainer: a copy, where it keeps state, which is the run's."""
+        return deepcopy(self) if self.state_dict() else self
 
 
 class RateSchedule(Schedule):

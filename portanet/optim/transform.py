@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from math import inf, pi, prod
-from typing import Any
 
 from portanet.backend import Array, backend_of, dtype_name
-from portanet.checks import Named, flag, integer, number
+from portanet.checks import flag, integer, number
+from portanet.optim.stateful import Stateful
 from portanet.random import Key
 
 Gradients = dict[str, Array]
 
 
-class Transform(metaclass=Named):
+class Transform(Stateful):
     """Changes a model's gradients: ``transform(grads, params, step) -> grads``.
 
     `grads` and `params` are dicts of arrays with the same names, `step` is the number of steps done
@@ -23,18 +23,6 @@ class Transform(metaclass=Named):
     def __call__(self, grads: Gradients, params: Mapping[str, Array], step: int) -> Gradients:
         """Return the changed gradients."""
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain numbers by name."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state_dict`; raise ValueError where it is another transform's."""
-        if state.keys() != self.state_dict().keys():
-            raise ValueError(
-                f"{type(self).__name__}: expected a state of {sorted(self.state_dict())}, "
-                f"got {sorted(state)}"
-            )
 
 
 class ClipGradNorm(Transform):

@@ -40,7 +40,7 @@ RATES = [
         ({"lr": np.ones(2)}, TypeError, "lr must be a number, got array([1., 1.])"),
         ({"weight_decay": -1}, ValueError, "weight_decay must be in [0, inf], got -1"),
         ({"decay_bias": "no"}, TypeError, "decay_bias must be True or False, got 'no'"),
-        ({"transforms": optim.L1(0.1)}, TypeError, "transforms must be a list, got <portanet"),
+        ({"transforms": optim.L1(0.1)}, TypeError, "transforms must be a list, got L1(alpha=0.1)"),
         ({"transforms": [3]}, TypeError, "transforms must be a Transform, got 3"),
         ({"groups": {"head": {"lr": 1.0}}}, ValueError, f"{name}: the group 'head' names no layer or parameter; there are weight, bias"),
         ({"groups": {"bias": {"lr": -1.0}}}, ValueError, "lr must be in [0, inf], got -1.0"),
@@ -103,6 +103,8 @@ LINES = [
     ("optim.Optimizer.step", lambda: sgd().step(grads(bias=np.ones(2, "f4"))), ValueError, "SGD: gradient of 'bias': expected shape (1,), got (2,)"),
     ("optim.Optimizer.step", lambda: sgd().step(grads(bias=np.ones(1))), TypeError, "SGD: gradient of 'bias': expected float32, the parameter's dtype, got float64"),
     # --- states ---
+    ("optim.Optimizer.check_model", lambda: sgd().check_model({}), TypeError, "model must be a ParameterTree, got {}"),
+    ("optim.Optimizer.check_model", lambda: sgd().check_model(model()), RuntimeError, "SGD: bias, weight: other layers than it was made for; make a new optimizer"),
     ("optim.Optimizer.load_state_dict", lambda: sgd().load_state_dict([]), TypeError, "state must be a Mapping, got []"),
     ("optim.Optimizer.load_state_dict", lambda: sgd().load_state_dict({}), ValueError, "SGD: the state lacks steps, taken, groups, transforms, arrays"),
     ("optim.Optimizer.load_state_dict", lambda: optim.Adam(model()).load_state_dict(adam_state(steps=-1)), ValueError, "steps must be at least 0, got -1"),

@@ -430,6 +430,46 @@ def test_repr_shows_the_next_steps_hyperparameters() -> None:
     assert repr(optimizer) == expected
 
 
+def test_repr_shows_groups_and_what_else_is_not_usual() -> None:
+    options = {"transforms": [optim.ClipGradValue(1.0)], "decay_bias": False}
+    optimizer = optim.SGD(model(), lr=0.5, weight_decay=0.1, groups={"a": {"lr": 0.1}}, **options)
+    shown = repr(optimizer)
+    assert shown.startswith("SGD(lr=0.5, ")
+    assert "groups={'a': {'lr': 0.1}}, decay_bias=False, transforms=[" in shown
+
+
+@pytest.mark.parametrize(("key", "meant"), [("learning_rate", "lr"), ("momentun", "momentum")])
+def test_an_unknown_hyperparameter_is_not_set(key: str, meant: str) -> None:
+    optimizer = optim.SGD(model())
+    for _ in range(2):
+        with pytest.raises(KeyError, match=f"no hyperparameter {key!r}; did you mean {meant!r}"):
+            optimizer.hyper[key] = 5.0
+        assert key not in optimizer.hyper
+        optimizer.load_state_dict(optimizer.state_dict())
+
+
+def test_a_layer_in_anothers_place_is_an_error_and_nothing_changes() -> None:
+    class Network(nn.Layer):
+        def __init__(self) -> None:
+            self.a, self.b = nn.Linear(3, 4), nn.Linear(4, 2, bias=False)
+
+    network = Network()
+    optimizer = optim.SGD(network, momentum=0.9)
+    grads = {name: p * 0 + 1 for name, p in network.params.items()}
+    optimizer.step(grads)
+    network.b = nn.Linear(4, 2, bias=False)
+    before = network.state_dict()
+    for _ in range(2):
+        with pytest.raises(
+            RuntimeError, match=r"SGD: b\.weight: other layers .* make a new optimizer"
+        ):
+            optimizer.step(grads)
+    assert optimizer.steps == 1
+    assert_equal(host(network.params), host(before))
+    nn.Linear(1, 1)  # a change to another tree is none to this one
+    optim.SGD(network).step(grads)
+
+
 def test_a_model_that_moved_after_a_step_is_an_error_and_nothing_changes() -> None:
     model = nn.Linear(2, 1)
     optimizer = optim.Adam(model)

@@ -381,6 +381,20 @@ def test_a_trainer_tells_the_schedule_of_the_validation() -> None:
     assert told == [1, 2]  # before the callbacks, which may save its state
 
 
+def test_each_trainer_has_the_state_for_itself() -> None:
+    schedule = optim.ReduceLROnPlateau(patience=0, threshold=0.9, monitor="loss")
+    runs = [trainer(schedule, lr=1e-3) for _ in range(2)]
+    rates = [run.fit((X, TARGET), epochs=4, progress=False)["lr"] for run in runs]
+    assert rates[0] == rates[1]
+    assert rates[0][-1] < rates[0][0]
+    assert schedule.state_dict() == optim.ReduceLROnPlateau().state_dict()
+    again = trainer(schedule)
+    again.load_state_dict(runs[0].state_dict())
+    assert again.schedule.state_dict() == runs[0].schedule.state_dict() != schedule.state_dict()
+    stateless = optim.LambdaLR(lambda count: 0.5)
+    assert trainer(stateless).schedule is stateless
+
+
 def test_a_quantity_that_will_not_be_there_is_an_error_before_training() -> None:
     watched = trainer(optim.ReduceLROnPlateau())
     message = "ReduceLROnPlateau watches 'val_loss', but there are loss; a val_… quantity needs"
