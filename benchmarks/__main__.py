@@ -1,14 +1,21 @@
-"""``python -m benchmarks``: throughput of portanet beside its peers, on the published workloads."""
+"""``python -m benchmarks``: throughput of portanet beside its peers, on the published workloads.
+
+With ``--backend cupy`` a step's time on a CUDA GPU, beside PyTorch's.
+"""
 
 import statistics
 from typing import Any
 
-from benchmarks import install, timing
+import portanet as pn
+from benchmarks import gpu, install, timing
 from benchmarks.command import chosen, machine, options, write
 from benchmarks.contenders import CONTENDERS
 from benchmarks.workloads import WORKLOADS, Workload
 
+ROUNDS, SECONDS = 7, 1.0
 IMPORTS = 11  # fresh processes for each library
+# Options that only one backend knows.
+ONLY_FOR = {"numpy": ("against", "rounds", "seconds"), "cupy": ("batch", "tf32")}
 
 
 def measure(workload: Workload, contenders: list[str], rounds: int, seconds: float) -> Any:
@@ -49,16 +56,47 @@ def report(workload: Workload, measured: Any) -> None:
 def main() -> None:
     """Parse the options, run, print, write."""
     things, everybody = [*WORKLOADS, "install"], list(CONTENDERS)
-    parser = options("benchmarks", __doc__, things, seconds=1.0)
+    parser = options("benchmarks", __doc__, things, seconds=SECONDS)
+    parser.set_defaults(seconds=None)
     option = parser.add_argument
-    option("--against", help="peers, with commas: " + ", ".join(everybody[1:]))
-    option("--rounds", type=int, default=7, help="how often each contender is timed (default: 7)")
+    option("--backend", choices=ONLY_FOR, default="numpy", help="of portanet (default: numpy)")
+    option("--against", help="on NumPy: peers, with commas: " + ", ".join(everybody[1:]))
+    rounds = f"on NumPy: how often each contender is timed (default: {ROUNDS})"
+    option("--rounds", type=int, help=rounds)
+    sizes = "on CuPy: batch sizes, with commas (default: own,1024, and 512 for cnn-3x3)"
+    option("--batch", type=gpu.batches, metavar="SIZES", help=sizes)
+    option("--tf32", action="store_true", help="on CuPy: products in TF32, on both sides")
     args = parser.parse_args()
-    rounds, seconds, imports = args.rounds, args.seconds, IMPORTS
-    if args.quick:
-        rounds, seconds, imports = 1, 0.05, 1
-    names = chosen(parser, args.only, things)
-    contenders = ["portanet", *chosen(parser, args.against, everybody[1:])]
+    for backend, names in ONLY_FOR.items():
+        for name in names:
+            if backend != args.backend and getattr(args, name):
+                parser.error(f"argument --{name}: goes with --backend {backend} alone")
+    if args.backend == "numpy":
+        figures = on_cpu(
+            chosen(parser, args.only, things),
+            ["portanet", *chosen(parser, args.against, everybody[1:])],
+            1 if args.quick else args.rounds or ROUNDS,
+            0.05 if args.quick else args.seconds or SECONDS,
+            1 if args.quick else IMPORTS,
+        )
+    else:
+        names, steps = chosen(parser, args.only, WORKLOADS), 1 if args.quick else gpu.STEPS
+        try:
+            device = gpu.device()
+        except pn.BackendError as error:
+            parser.exit(2, f"{parser.prog}: {error}\n")
+        print(
+            f"{machine()}, {device}; medians of {steps} steps; TF32 {'on' if args.tf32 else 'off'}"
+        )
+        found = gpu.measure(gpu.rows(names, args.batch), steps, args.tf32)
+        figures = {"device": device, "figures": found, "tf32": args.tf32, "steps": steps}
+    write(args.json, **figures)
+
+
+def on_cpu(
+    names: list[str], contenders: list[str], rounds: int, seconds: float, imports: int
+) -> dict[str, Any]:
+    """Time the contenders in everything named, print, and return the figures."""
     print(f"{machine()}; {rounds} rounds of {seconds:g} s, medians; ratios with their range")
     figures: dict[str, Any] = {"figures": {}}
     for name in names:
@@ -69,7 +107,7 @@ def main() -> None:
             workload = WORKLOADS[name]
             figures["figures"][name] = measure(workload, contenders, rounds, seconds)
             report(workload, figures["figures"][name])
-    write(args.json, **figures)
+    return figures
 
 
 if __name__ == "__main__":

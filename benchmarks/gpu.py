@@ -1,26 +1,29 @@
-"""``python -m benchmarks.gpu``: a training step on a CUDA GPU, portanet on CuPy beside PyTorch.
+"""A training step on a CUDA GPU, portanet on CuPy beside PyTorch: one table, as Markdown.
 
-Each contender has a process of its own. After a warm-up, CUDA's events take the time of each of 30
-steps on the device's own clock; the median counts. Batches are gathered on the device. Products of
-float32 matrices are exact to float32 on both sides, or in TF32 on both (``--tf32``).
+Each contender has a process of its own for each row. After a warm-up, CUDA's events take the time
+of each of 30 steps on the device's own clock; the median counts. Batches are gathered on the
+device. Products of float32 matrices are exact to float32 on both sides, or in TF32 on both.
 """
 
 import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.command import chosen, machine, options, write
+from benchmarks.timing import ROOT
 from benchmarks.workloads import SAMPLES, WORKLOADS, Workload
 
 WARM_UP, STEPS = 10, 30
+OWN = "own"  # the batch of a workload's own
+BATCHES = (OWN, 1024)  # those of every workload; a GPU has little to do in the first
+MORE = {"cnn-3x3": (512,)}
 
 # What a contender gives: a step, a new event, the milliseconds between two, and how to wait.
 Timed = tuple[
@@ -61,6 +64,34 @@ def torch(workload: Workload, x: Any, y: Any, tf32: bool) -> Timed:
 CONTENDERS = {"portanet": portanet, "torch": torch}
 
 
+def batches(text: str) -> list[int | str]:
+    """Return the batch sizes that an option lists, with commas."""
+    words = text.split(",")
+    if not all(word == OWN or (word.isascii() and word.isdigit() and int(word)) for word in words):
+        raise ArgumentTypeError(f"must be sizes or {OWN!r}, with commas, got {text!r}")
+    return [word if word == OWN else int(word) for word in words]
+
+
+def rows(names: Iterable[str], sizes: Sequence[int | str] | None = None) -> Iterator[Workload]:
+    """Yield the workloads in these batches, by default in `BATCHES`, none of them twice."""
+    seen = set()
+    for name in names:
+        workload = WORKLOADS[name]
+        for size in sizes or sorted((*BATCHES, *MORE.get(name, ())), key=lambda s: (s != OWN, s)):
+            batch = workload.batch if size == OWN else int(size)
+            if (workload.what, batch) not in seen:
+                seen.add((workload.what, batch))
+                yield replace(workload, batch=batch)
+
+
+def device() -> str:
+    """Return the GPU and the versions in words; raises BackendError where CuPy has none."""
+    import portanet as pn
+
+    told = pn.set_backend("cupy").info()
+    return f"{told['devices']}, CUDA {told['CUDA']}, CuPy {told['version']}"
+
+
 def timed(contender: str, workload: Workload, steps: int, tf32: bool) -> dict[str, Any]:
     """Return the milliseconds of each step, or why there are none."""
     rng = np.random.default_rng(1)
@@ -69,9 +100,9 @@ def timed(contender: str, workload: Workload, steps: int, tf32: bool) -> dict[st
         step, event, elapsed, wait = make(workload, *workload.data(), tf32)
     except (ImportError, RuntimeError) as error:  # no library, or no GPU
         return {"skipped": str(error)}
-    batches = rng.integers(0, SAMPLES, (WARM_UP + steps, workload.batch))
+    indices = rng.integers(0, SAMPLES, (WARM_UP + steps, workload.batch))
     marks = [event()]
-    for batch in batches:
+    for batch in indices:
         if len(marks) <= WARM_UP:
             wait()  # kernels are compiled, memory is taken
         step(batch)
@@ -81,58 +112,54 @@ def timed(contender: str, workload: Workload, steps: int, tf32: bool) -> dict[st
     return {"milliseconds": [elapsed(*pair) for pair in pairwise(marks[WARM_UP:])]}
 
 
-def report(workload: Workload, results: dict[str, Any]) -> None:
-    """Print one workload's table."""
-    print(f"\n{workload.name}: {workload.what}, batch {workload.batch}")
-    medians = {}
-    for name, result in results.items():
-        if "skipped" in result:
-            print(f"  {name:<10}skipped: {result['skipped']}")
-            continue
-        times = sorted(result["milliseconds"])
-        medians[name] = median = statistics.median(times)
-        print(
-            f"  {name:<10}{median:>9.3f} ms a step [{times[0]:.3f} … {times[-1]:.3f}]"
-            f"{1e3 * workload.batch / median:>14,.0f} samples/s"
-        )
-    if medians.keys() >= CONTENDERS.keys():
-        print(f"  portanet is {medians['torch'] / medians['portanet']:.2f}× as fast")
-
-
-def main() -> None:
-    """Parse the options, time each contender in a process, print, write."""
-    parser = options("benchmarks.gpu", __doc__, WORKLOADS)
-    option = parser.add_argument
-    option("--batch", type=int, help="another batch size than the workloads' own")
-    option("--tf32", action="store_true", help="products in TF32, on both sides")
-    option("--contender", choices=CONTENDERS, help="time this one here, and print JSON")
-    args = parser.parse_args()
-    steps, figures = 1 if args.quick else STEPS, {}
-    names = chosen(parser, args.only, WORKLOADS)
-    if args.contender is None:
-        print(f"{machine()}; medians of {steps} steps; TF32 {'on' if args.tf32 else 'off'}")
-    for name in names:
-        workload = WORKLOADS[name]
-        workload = replace(workload, batch=args.batch or workload.batch)
-        if args.contender is not None:
-            print(json.dumps(timed(args.contender, workload, steps, args.tf32)))
-            continue
-        figures[name] = {contender: apart(contender, name, args) for contender in CONTENDERS}
-        report(workload, figures[name])
-    write(args.json, figures=figures, tf32=args.tf32, steps=steps)
-
-
-def apart(contender: str, name: str, args: Any) -> Any:
+def apart(contender: str, workload: Workload, steps: int, tf32: bool) -> dict[str, Any]:
     """Time a contender in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.gpu", "--contender", contender, "--only", name]
-    command += ["--quick"] * args.quick + ["--tf32"] * args.tf32
-    command += ["--batch", str(args.batch)] if args.batch else []
-    root = Path(__file__).parent.parent
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    fields = json.dumps([contender, asdict(workload), steps, tf32])
+    command = [sys.executable, "-m", "benchmarks.gpu", fields]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         return {"skipped": "its process ended: " + " ".join(done.stderr.splitlines()[-1:])}
-    return json.loads(done.stdout)
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+HEAD = """
+| workload | batch | portanet, ms a step | PyTorch, ms a step | samples/s | portanet is |
+| --- | ---: | ---: | ---: | ---: | ---: |"""
+
+
+def row(workload: Workload, results: Mapping[str, Any]) -> str:
+    """Return a row: medians with their range, portanet's samples, its speed beside PyTorch's."""
+    times = {name: result.get("milliseconds") for name, result in results.items()}
+    medians = {name: statistics.median(found) for name, found in times.items() if found}
+    cells = [workload.what, f"{workload.batch}"]
+    for name in CONTENDERS:
+        found = times[name]
+        cells.append(f"{medians[name]:.3f} [{min(found):.3f} … {max(found):.3f}]" if found else "–")
+    own = medians.get("portanet")
+    cells.append(f"{1e3 * workload.batch / own:,.0f}" if own else "–")
+    both = medians.keys() >= CONTENDERS.keys()
+    cells.append(f"{medians['torch'] / medians['portanet']:.2f}×" if both else "–")
+    return f"| {' | '.join(cells)} |"
+
+
+def measure(workloads: Iterable[Workload], steps: int, tf32: bool) -> dict[str, Any]:
+    """Time all contenders in every row, print the table, and return the figures."""
+    figures: dict[str, Any] = {}
+    skipped: dict[str, list[str]] = {}
+    print(HEAD)
+    for workload in workloads:
+        results = {name: apart(name, workload, steps, tf32) for name in CONTENDERS}
+        figures.setdefault(workload.name, {})[workload.batch] = results
+        print(row(workload, results), flush=True)
+        for name, result in results.items():
+            if "skipped" in result:
+                where = skipped.setdefault(f"{name} skipped: {result['skipped']}", [])
+                where.append(f"{workload.name} of {workload.batch}")
+    for words, where in skipped.items():
+        print(f"\n{words} ({', '.join(where)})")
+    return figures
 
 
 if __name__ == "__main__":
-    main()
+    asked, described, *rest = json.loads(sys.argv[1])
+    print(json.dumps(timed(asked, Workload(**described), *rest)))

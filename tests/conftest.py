@@ -1,7 +1,8 @@
 """The backends that tests run on.
 
 The fixture `place` gives one after another, on each device and with read-only inputs; `library`
-gives each array library once, for tests in which these do not matter.
+gives each array library once, for tests in which these do not matter. With ``--backend NAME`` they
+give that backend alone; tests that use neither run as ever, on NumPy unless they select another.
 """
 
 import signal
@@ -68,12 +69,7 @@ class Place:
         assert tuple(array.shape) == tuple(shape)
 
 
-LIBRARIES = [
-    Place("numpy"),
-    Place("strict", "device1"),
-    Place("torch"),
-    pytest.param(Place("cupy"), marks=pytest.mark.gpu),
-]
+LIBRARIES = [Place("numpy"), Place("strict", "device1"), Place("torch"), Place("cupy")]
 PLACES = [
     *LIBRARIES,
     Place("numpy", read_only=True),
@@ -84,7 +80,51 @@ PLACES = [
 
 @cache
 def _unavailable(name: str) -> str | None:
-    return pn.available_backends().get(name, "it is not known")
+    reasons = pn.available_backends()
+    return reasons.get(name, f"it is unknown; known are: {', '.join(reasons)}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--backend", metavar="NAME", help="run every case on this backend alone")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a backend that cannot be used here: skipped cases would look like a clean run."""
+    name = config.getoption("--backend")
+    if name is not None and (reason := _unavailable(name)) is not None:
+        raise pytest.UsageError(f"--backend {name}: {reason}")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test once for each place that its fixture gives."""
+    only = metafunc.config.getoption("--backend")
+    for fixture, places in {"place": PLACES, "library": LIBRARIES}.items():
+        if fixture in metafunc.fixturenames:
+            if only is not None:  # one that has no place here has its default device
+                places = [place for place in places if place.name == only] or [Place(only)]
+            marked = [
+                pytest.param(place, marks=[pytest.mark.gpu] * (place.name == "cupy"))
+                for place in places
+            ]
+            metafunc.parametrize(fixture, marked, indirect=True, ids=str)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a GPU of its own accord, where another backend is asked for.
+
+    And, without a word, dtypes of places that do not have them: there are no such cases.
+    """
+    items[:] = [item for item in items if _has_its_dtype(item)]
+    if config.getoption("--backend") not in (None, "cupy"):
+        others = [item for item in items if item.get_closest_marker("gpu")]
+        items[:] = [item for item in items if not item.get_closest_marker("gpu")]
+        config.hook.pytest_deselected(items=others)
+
+
+def _has_its_dtype(item: pytest.Item) -> bool:
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    wide = "place" not in given or given["place"].dtype == "float64"
+    return wide or given.get("dtype") != "float64"
 
 
 def _selected(place: Place) -> Place:
@@ -95,15 +135,15 @@ def _selected(place: Place) -> Place:
     return place.select()
 
 
-@pytest.fixture(params=PLACES, ids=str)
+@pytest.fixture
 def place(request: pytest.FixtureRequest) -> Place:
-    """Give each place in turn, selected."""
+    """Give each of `PLACES` in turn, selected."""
     return _selected(request.param)
 
 
-@pytest.fixture(params=LIBRARIES, ids=str)
+@pytest.fixture
 def library(request: pytest.FixtureRequest) -> Place:
-    """Give one place of each library, selected."""
+    """Give each of `LIBRARIES` in turn, selected."""
     return _selected(request.param)
 
 

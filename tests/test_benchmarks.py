@@ -71,24 +71,55 @@ def test_a_quick_round_prints_and_writes_every_contender(tmp_path):
     assert "  + portanet" in printed
 
 
+@pytest.mark.gpu
 def test_a_quick_round_on_a_gpu_prints_and_writes_every_contender(tmp_path):
-    only = ("--only", "mlp-784,cnn-5x5-b32", "--batch", 64)
-    printed, written = figures_of(tmp_path / "f.json", *only, module="benchmarks.gpu")
+    if (reason := pn.available_backends()["cupy"]) is not None:
+        pytest.skip(reason)
+    only = ("--backend", "cupy", "--only", "mlp-784,cnn-5x5-b32", "--batch", "own,64")
+    printed, written = figures_of(tmp_path / "f.json", *only, module="benchmarks")
     assert "TF32 off" in printed
     assert (written["tf32"], written["steps"]) == (False, 1)
-    for name in ("mlp-784", "cnn-5x5-b32"):
-        assert f"\n{name}: " in printed
-        for contender, result in written["figures"][name].items():
-            assert f"  {contender}" in printed
-            if result.keys() == {"skipped"}:  # no GPU, or no library
-                assert result["skipped"] in printed
-                assert "ended" not in result["skipped"]
-            else:
-                assert result["milliseconds"][0] > 0
-    assert ", batch 64" in printed
+    for name, batches in (("mlp-784", {"100", "64"}), ("cnn-5x5-b32", {"32", "64"})):
+        assert written["figures"][name].keys() == batches
+        for results in written["figures"][name].values():
+            assert results["portanet"]["milliseconds"][0] > 0
+            assert "ended" not in results["torch"].get("skipped", "")
+    assert printed.count("\n| MLP 784-100-30-10, ReLU, momentum | ") == 2
 
 
-@pytest.mark.parametrize("module", ["", ".profile", ".limits", ".growth", ".gpu"])
+@pytest.mark.skipif(pn.available_backends()["cupy"] is None, reason="a CUDA device answers here")
+def test_without_a_gpu_the_reason_is_said(tmp_path):
+    done = run("--backend", "cupy", "--json", tmp_path / "f.json")
+    assert done.returncode == 2
+    reason = pn.available_backends()["cupy"]
+    assert done.stderr == f"python -m benchmarks: backend 'cupy' cannot be used: {reason}\n"
+    assert done.stdout == ""
+    assert not (tmp_path / "f.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--batch 64", "argument --batch: goes with --backend cupy alone"),
+        ("--tf32", "argument --tf32: goes with --backend cupy alone"),
+        ("--backend cupy --rounds 3", "argument --rounds: goes with --backend numpy alone"),
+        ("--backend cupy --seconds 1", "argument --seconds: goes with --backend numpy alone"),
+        ("--backend cupy --against torch", "argument --against: goes with --backend numpy alone"),
+        ("--backend cupy --only install", "unknown: install; known: mlp-784, "),
+        ("--backend cupy --batch 64,0", "must be sizes or 'own', with commas, got '64,0'"),
+        ("--backend cupy --batch 6²", "must be sizes or 'own', with commas, got '6²'"),
+        ("--backend torch", "argument --backend: invalid choice: 'torch'"),
+    ],
+)
+def test_options_that_do_not_go_together_are_said(imported, options, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *options.split()])
+    with pytest.raises(SystemExit) as ended:
+        imported("__main__").main()
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["", ".profile", ".limits", ".growth"])
 def test_unknown_names_and_impossible_files_are_said(module):
     done = run("--only", "mlp-785", module=f"benchmarks{module}")
     assert done.returncode == 2
@@ -193,6 +224,76 @@ def test_pooling_by_hand_gives_a_gradient_only_once(imported):
     dx, _ = back(dy, first=False)
     assert y.tolist() == [[[[1.0, 1.0], [1.0, 1.0]]]]
     assert dx.sum() == dy.sum()
+
+
+def test_rows_of_a_gpu_are_each_there_once(imported):
+    gpu, workloads = imported("gpu"), imported("workloads").WORKLOADS
+    found = [(workload.name, workload.batch) for workload in gpu.rows(workloads)]
+    assert found[:3] == [("mlp-784", 100), ("mlp-784", 1024), ("mlp-3072-sgd", 100)]
+    # The three of 5×5 are one network, which has one row in its batch of 1024.
+    assert [batch for name, batch in found if name.startswith("cnn-5x5")] == [1, 1024, 32, 128]
+    assert [batch for name, batch in found if name == "cnn-3x3"] == [64, 512, 1024]
+    asked = gpu.rows(["cnn-5x5-b1", "cnn-5x5-b32"], gpu.batches("own,32,7"))
+    assert [workload.batch for workload in asked] == [1, 32, 7]
+
+
+def test_the_table_of_a_gpu_is_markdown(imported, monkeypatch, capsys):
+    gpu = imported("gpu")
+    answers = {
+        ("portanet", 100): {"milliseconds": [0.5, 0.25, 0.75]},
+        ("torch", 100): {"milliseconds": [1.0, 1.25, 0.75]},
+        ("portanet", 1024): {"milliseconds": [1.0]},
+        ("torch", 1024): {"skipped": "no room"},
+        ("portanet", 8): {"skipped": "broken"},
+        ("torch", 8): {"skipped": "no room"},
+    }
+    monkeypatch.setattr(gpu, "apart", lambda name, workload, *_: answers[name, workload.batch])
+    figures = gpu.measure(gpu.rows(["mlp-784"], ["own", 1024, 8]), 3, False)
+    assert figures["mlp-784"][100]["torch"] == answers["torch", 100]
+    what = "MLP 784-100-30-10, ReLU, momentum"
+    assert capsys.readouterr().out.splitlines() == [
+        "",
+        "| workload | batch | portanet, ms a step | PyTorch, ms a step | samples/s | portanet is |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        f"| {what} | 100 | 0.500 [0.250 … 0.750] | 1.000 [0.750 … 1.250] | 200,000 | 2.00× |",
+        f"| {what} | 1024 | 1.000 [1.000 … 1.000] | – | 1,024,000 | – |",
+        f"| {what} | 8 | – | – | – | – |",
+        "",
+        "torch skipped: no room (mlp-784 of 1024, mlp-784 of 8)",
+        "",
+        "portanet skipped: broken (mlp-784 of 8)",
+    ]
+
+
+def test_steps_on_a_gpu_are_timed_after_the_warm_up(imported, monkeypatch):
+    """A device whose clock counts the steps: the k-th takes k milliseconds."""
+    gpu, workload = imported("gpu"), imported("workloads").WORKLOADS["cnn-5x5-b1"]
+    steps, clock = [], [0]
+
+    class Event:
+        def record(self):
+            self.time = clock[0]
+
+    def step(batch):
+        assert batch.shape == (1,)
+        steps.append(batch)
+        clock[0] += len(steps)
+
+    timed = (step, Event, lambda start, end: end.time - start.time, lambda: None)
+    monkeypatch.setitem(gpu.CONTENDERS, "portanet", lambda *_: timed)
+    found = gpu.timed("portanet", workload, 3, False)
+    assert found == {"milliseconds": [gpu.WARM_UP + k for k in (1, 2, 3)]}
+
+
+def test_a_contender_without_a_gpu_says_so_in_its_own_process(imported):
+    gpu = imported("gpu")
+    workload = imported("workloads").WORKLOADS["mlp-784"]
+    answer = gpu.apart("torch", workload, 1, False)
+    assert answer.keys() <= {"milliseconds", "skipped"}
+    reasons = ("PyTorch finds no CUDA device", "No module named 'torch'")
+    assert "milliseconds" in answer or answer["skipped"] in reasons
+    ended = gpu.apart("nobody", workload, 1, False)
+    assert ended == {"skipped": "its process ended: KeyError: 'nobody'"}
 
 
 def test_layers_of_a_workload_fit_together(imported):
