@@ -114,20 +114,24 @@ def load_npz(path: AnyPath) -> Split:
 
     The file: ``images`` of shape (N, H, W), (N, H, W, C) or (N, C, H, W), and ``labels`` (N,).
     Where the last of four axes is 1, 3 or 4 long it holds the channels, otherwise the second does.
-    Unsigned integers are divided by 255, floating-point numbers are kept as they are.
+    Images of unsigned integers are divided by their dtype's largest number, 255 of 8 bits and 65535
+    of 16, so that white is 1; floating-point numbers are kept as they are.
 
     Returns images (N, C, H, W), float32, and labels (N,), int64. Raises DataNotFoundError for a
-    missing file, and DataError for one that is damaged, lacks a key, or holds something else:
-    labels that are not integers, lengths that differ, no images, infinities or NaN. A compressed
-    array of more than 128 MiB must not be more than 256 times the file, as only traps are.
+    missing file, and DataError for one that is damaged, lacks a key, or holds something else: wider
+    integers, labels that are not integers, lengths that differ, no images, infinities or NaN. A
+    compressed array of more than 128 MiB must not be more than 256 times the file, as only traps
+    are.
     """
     images, labels = read_npz(path, ("images", "labels")).values()
     if images.ndim not in (3, 4):
         shapes = "(N, H, W), (N, H, W, C) or (N, C, H, W)"
         raise DataError(f"{path}: images must have shape {shapes}, got {images.shape}")
-    if images.dtype.kind not in "uf":
+    integers = images.dtype.str[1:] in ("u1", "u2")
+    # What is white in wider ones is anybody's guess: they seldom hold all that they could.
+    if not integers and images.dtype.kind != "f":
         raise DataError(
-            f"{path}: images must be unsigned integers or floating-point numbers, "
+            f"{path}: images must be unsigned integers of 8 or 16 bits, or floating-point numbers, "
             f"got {images.dtype}"
         )
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
@@ -142,7 +146,7 @@ def load_npz(path: AnyPath) -> Split:
         images = images[:, None]
     elif images.shape[-1] in (1, 3, 4):
         images = np.moveaxis(images, -1, 1)
-    pixels = scaled(images, 255 if images.dtype.kind == "u" else 1)
+    pixels = scaled(images, int(np.iinfo(images.dtype).max) if integers else 1)
     if not np.isfinite(pixels).all():
         raise DataError(f"{path}: images hold NaN or numbers that are not finite in float32")
     return pixels, labels.astype(np.int64)

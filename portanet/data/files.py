@@ -78,11 +78,12 @@ def locate(
             raise NotDownloadedError("download=False")
         fetch(missing)
     except NotDownloadedError as reason:
+        reasons = "".join(f"\n  {line}" for line in str(reason).splitlines())
         raise DataNotFoundError(
-            f"missing in {folder}: {', '.join(missing)}. Put them there, {hint}, or set the "
-            f"environment variable PORTANET_DATA to the folder that holds {folder.name}/. They "
-            f"were not downloaded: {reason}"
-        ) from None
+            f"missing in {folder}: {', '.join(missing)}; not downloaded:{reasons}\nPut them there "
+            f"by hand, {hint}, or set the environment variable PORTANET_DATA to the folder that "
+            f"holds {folder.name}/"
+        ) from reason.__cause__
     return _find(folder, names, spellings)
 
 

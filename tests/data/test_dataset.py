@@ -1,5 +1,6 @@
 """Data sets: what the loaders return, and what they say of files that are missing or damaged."""
 
+import errno
 import hashlib
 import os
 import re
@@ -253,7 +254,7 @@ def test_missing_without_download(tmp_path):
         load_mnist(tmp_path, download=False)
     message = str(caught.value)
     assert isinstance(caught.value, FileNotFoundError)
-    assert message.startswith(f"missing in {tmp_path / 'mnist'}: {TRAIN_Y}, {TEST_X}. ")
+    assert message.startswith(f"missing in {tmp_path / 'mnist'}: {TRAIN_Y}, {TEST_X}; not ")
     assert "PORTANET_DATA" in message
     assert "download=False" in message
 
@@ -347,8 +348,11 @@ def test_download_fails(answer, reason, mirrors, tmp_path):
     mirrors.pages[f"/c/{TEST_X}.gz"] = (200, {}, good)
     for letter in "ab":
         mirrors.pages[f"/{letter}/{TEST_X}.gz"] = answer(good)
-    with pytest.raises(DataNotFoundError, match=f"(?s)missing in .*{mirrors.urls[1]}: .*{reason}"):
+    with pytest.raises(DataNotFoundError) as caught:
         load_mnist(tmp_path)
+    _, first, second, _ = str(caught.value).splitlines()
+    assert first.startswith(f"  {mirrors.urls[0]}{TRAIN_X}.gz: 404")
+    assert re.match(f"  {mirrors.urls[1]}{TEST_X}.gz: .*{reason}", second)
     # What came is whole; nothing else is left.
     left = {path.name: path.read_bytes() for path in (tmp_path / "mnist").iterdir()}
     assert left == {name: mirrors.good[name] for name in (f"{TRAIN_X}.gz", f"{TRAIN_Y}.gz")}
@@ -360,8 +364,16 @@ def test_download_without_a_server(tmp_path, monkeypatch):
     pytest.importorskip("pooch")
     monkeypatch.setattr(dataset, "MNIST_MIRRORS", ("https://127.0.0.1:9/",))  # discard: refused
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(DataNotFoundError, match=r"not downloaded: \nhttps://127\.0\.0\.1:9/: "):
+    with pytest.raises(DataNotFoundError) as caught:
         load_mnist(tmp_path)
+    assert str(caught.value).splitlines() == [
+        f"missing in {tmp_path / 'mnist'}: {', '.join(dataset.MNIST_SHA256)}; not downloaded:",
+        f"  https://127.0.0.1:9/{TRAIN_X}.gz: {os.strerror(errno.ECONNREFUSED)}",
+        "Put them there by hand, plain or gzipped (.gz), from https://127.0.0.1:9/, or set the "
+        "environment variable PORTANET_DATA to the folder that holds mnist/",
+    ]
+    [cause] = caught.value.__cause__.exceptions  # all that requests and urllib3 had to say
+    assert "Max retries exceeded" in str(cause)
     assert not list(tmp_path.iterdir())
     (tmp_path / "mnist").mkdir()  # the user's own stays
     with pytest.raises(DataNotFoundError):
@@ -423,7 +435,8 @@ def test_npz_layouts(shape, expected, axes, tmp_path):
 @pytest.mark.parametrize("compress", [True, False])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize(
-    ("dtype", "scale"), [("u1", 255), ("<u2", 255), (">u2", 255), ("f2", 1), (">f4", 1), ("f8", 1)]
+    ("dtype", "scale"),
+    [("u1", 255), ("<u2", 65535), (">u2", 65535), ("f2", 1), (">f4", 1), ("f8", 1)],
 )
 def test_npz_dtypes(dtype, scale, order, compress, tmp_path):
     pixels = np.asarray(np.arange(70).reshape(2, 5, 7), dtype=dtype, order=order)
@@ -435,6 +448,16 @@ def test_npz_dtypes(dtype, scale, order, compress, tmp_path):
         split[0][:, 0], np.arange(70).reshape(2, 5, 7).astype(np.float32) / np.float32(scale)
     )
     assert split[1].tolist() == [-1, 5]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f2"])
+@pytest.mark.parametrize("labels", ["u1", "u2", "u4", "i8"])
+def test_npz_white_is_one_and_labels_stay(dtype, labels, tmp_path):
+    white = np.iinfo(dtype).max if dtype != "f2" else 1
+    pixels, wanted = np.full((2, 3, 3), white, dtype), np.array([0, 255], labels)
+    images, classes = load_npz(npz(tmp_path / "own.npz", images=pixels, labels=wanted))
+    assert images.min() == images.max() == 1
+    assert classes.tolist() == [0, 255]
 
 
 X, Y = np.zeros((2, 5, 5), np.uint8), np.array([0, 1])
@@ -456,6 +479,8 @@ NPZ_ERRORS = [
     ({"images": X[0], "labels": Y}, r"images must have shape \(N, H, W\), .* got \(5, 5\)"),
     ({"images": X.astype("i4"), "labels": Y}, "images must be unsigned .* got int32"),
     ({"images": X == 0, "labels": Y}, "images must be unsigned .* got bool"),
+    ({"images": X.astype("u4"), "labels": Y}, "images must be unsigned .* 8 or 16 bits.* uint32"),
+    ({"images": X.astype("u8"), "labels": Y}, "images must be unsigned .* 8 or 16 bits.* uint64"),
     ({"images": X + np.nan, "labels": Y}, "images hold NaN or numbers that are not finite"),
     ({"images": X + np.inf, "labels": Y}, "images hold NaN or numbers that are not finite"),
     ({"images": X + 1e300, "labels": Y}, "images hold NaN or numbers that are not finite"),

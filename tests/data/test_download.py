@@ -1,6 +1,8 @@
 """Downloads: by HTTPS alone, checked before use, and whole or not there, whatever happens."""
 
 import hashlib
+import os
+import re
 import subprocess
 import sys
 
@@ -49,6 +51,15 @@ def left(folder):
 def test_whole_files(fetch, folder):
     fetch()
     assert left(folder) == DATA
+
+
+def test_what_one_mirror_gave_is_not_asked_of_the_next(server, folder):
+    one, two = ((200, {}, data) for data in DATA.values())
+    server.pages.update({"/a/one.bin": one, "/b/one.bin": one, "/b/two.bin": two})
+    checksums = {name: sha256(data) for name, data in DATA.items()}
+    fetch_files(folder, checksums, [f"{server.url}/{letter}/" for letter in "ab"])
+    assert left(folder) == DATA
+    assert server.asked == ["/a/one.bin", "/a/two.bin", "/b/two.bin"]
 
 
 def test_http_is_refused(folder):
@@ -111,32 +122,107 @@ def test_interrupted_in_the_middle(fetch, folder, monkeypatch):
     assert left(folder) == DATA
 
 
-# Archives that are unpacked in part
+# Processes that are killed
 
-CRASHES = {
-    "within a member": "shutil.copyfileobj = lambda source, target: (target.write(b'1'), die())",
-    "between members": "move = os.replace; os.replace = lambda *where: (move(*where), die())",
+KILLED_AT = """
+import requests
+def chunks(self, chunk_size):
+    yield self.raw.read(10)
+    os._exit(77)
+requests.Response.iter_content = chunks
+"""
+CRASHES = {  # for each, what is there afterwards
+    ("files", "while the first comes"): (KILLED_AT, []),
+    ("files", "before it has its name"): ("os.replace = lambda *where: os._exit(77)", []),
+    ("files", "between two files"): (
+        "move = os.replace; os.replace = lambda *where: (move(*where), os._exit(77))",
+        ["one.bin"],
+    ),
+    ("packed", "while the archive comes"): (KILLED_AT, []),
+    ("packed", "before unpacking"): ("download._unpack = lambda *what: os._exit(77)", []),
+    ("packed", "within a member"): (
+        "shutil.copyfileobj = lambda source, target: "
+        "(target.write(b'1'), target.flush(), os._exit(77))",
+        [],
+    ),
+    ("packed", "between two members"): (
+        "move = os.replace; os.replace = lambda *where: (move(*where), os._exit(77))",
+        ["one.bin"],
+    ),
 }
 
 
-@pytest.mark.parametrize("crash", CRASHES)
-def test_a_crash_while_unpacking(crash, packed, folder, server):
+@pytest.mark.parametrize(("fetch", "crash"), CRASHES, indirect=["fetch"])
+def test_killed_and_begun_anew(fetch, crash, request, folder, server):
+    kind = request.node.callspec.params["fetch"]
+    patch, whole = CRASHES[kind, crash]
     program = f"""
 import os, shutil, sys
 from pathlib import Path
 from portanet.data import download
-def die():
-    target.flush() if "target" in globals() else None
-    os._exit(77)
-{CRASHES[crash]}
+{patch}
 download.SCHEME = "http://"
-folder, url, checksum, *names = sys.argv[1:]
-download.fetch_archive(Path(folder), names, url, checksum)
+folder, url, archive, *names = sys.argv[1:]
+checksums = dict(zip(names[::2], names[1::2]))
+if archive:
+    download.fetch_archive(Path(folder), checksums, url + "/archive", archive)
+else:
+    download.fetch_files(Path(folder), checksums, [url + "/"])
 """
-    url, checksum = f"{server.url}/archive", sha256(server.pages["/archive"][2])
-    command = [sys.executable, "-c", program, folder, url, checksum, *DATA]
+    archive = sha256(server.pages["/archive"][2]) if kind == "packed" else ""
+    checksums = [word for name, data in DATA.items() for word in (name, sha256(data))]
+    command = [sys.executable, "-c", program, folder, server.url, archive, *checksums]
     assert subprocess.run(command, check=False).returncode == 77
-    whole = {"one.bin": DATA["one.bin"]} if crash == "between members" else {}
-    assert left(folder) == whole
-    packed()
+    assert left(folder) == {name: DATA[name] for name in whole}
+    [scratch] = (path for path in folder.iterdir() if path.is_dir())
+    fetch()
     assert left(folder) == DATA
+    assert scratch.is_dir()  # it might be another process's, which is at work
+    for path in (scratch, *scratch.iterdir()):
+        os.utime(path, (0, 0))
+    fetch()
+    assert sorted(path.name for path in folder.iterdir()) == sorted(DATA)
+
+
+def test_a_folder_of_ones_own_is_not_taken_for_scratch(fetch, folder):
+    own = folder / "download-notes"
+    own.mkdir(parents=True)
+    os.utime(own, (0, 0))
+    fetch()
+    assert own.is_dir()
+
+
+# What is said
+
+
+def test_what_kept_a_file_is_said_in_a_few_words(fetch, folder, server):
+    server.pages.clear()
+    with pytest.raises(NotDownloadedError) as caught:
+        fetch()
+    assert re.fullmatch(
+        rf"{server.url}/(one\.bin|archive): 404 Client Error: Not Found", str(caught.value)
+    )
+    assert caught.value.__cause__ is not None
+
+
+def test_the_systems_own_words_are_said(monkeypatch, folder):
+    requests = pytest.importorskip("requests")
+    pytest.importorskip("pooch")
+
+    def fail(*args, **options):
+        try:
+            raise OSError(-2, "Name or service not known")
+        except OSError as error:
+            raise requests.ConnectionError("HTTPSConnectionPool(…): Max retries …") from error
+
+    monkeypatch.setattr(requests, "get", fail)
+    with pytest.raises(NotDownloadedError) as caught:
+        fetch_files(folder, {"a": "0" * 64, "b": "0" * 64}, ["https://one/", "https://two/"])
+    assert str(caught.value).splitlines() == [
+        "https://one/a: Name or service not known",
+        "https://two/a: Name or service not known",
+    ]
+    assert [str(error) for error in caught.value.__cause__.exceptions] == [
+        "HTTPSConnectionPool(…): Max retries …"
+    ] * 2
+    assert not folder.exists()

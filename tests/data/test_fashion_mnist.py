@@ -22,7 +22,9 @@ def test_files(tmp_path, monkeypatch):
 
 
 def test_missing(tmp_path):
-    with pytest.raises(DataNotFoundError, match=r"fashion-mnist: train-.* from https://.*amazon"):
+    with pytest.raises(
+        DataNotFoundError, match=r"(?s)fashion-mnist: train-.* from https://.*amazon"
+    ):
         load_fashion_mnist(tmp_path, download=False)
 
 

@@ -1,5 +1,7 @@
 """DataLoader: every sample once, in an order that the seed decides, on any backend."""
 
+import pickle
+from copy import deepcopy
 from itertools import chain
 
 import numpy as np
@@ -57,14 +59,11 @@ def test_replacement_draws_full_batches_from_all_samples():
     assert any(len(set(y.tolist())) < 4 for y in drawn)
 
 
-@pytest.mark.parametrize("name", ["strict", "torch"])
-def test_same_batches_on_every_backend(name):
-    if name == "torch":
-        pytest.importorskip("torch")
+def test_same_batches_on_every_backend(library):
+    backend = library.backend
     expected = labels(DataLoader((X, Y), 4, shuffle=True))
-    with pn.use_backend(name) as backend:
-        x, y = backend.asarray(X), backend.asarray(Y)
-        batches = list(DataLoader((x, y), 4, shuffle=True))
+    x, y = backend.asarray(X), backend.asarray(Y)
+    batches = list(DataLoader((x, y), 4, shuffle=True))
     assert [backend.to_numpy(y).tolist() for _, y in batches] == expected
     assert all(pn.backend_of(x, y) is pn.backend_of(batches[0][0]) for x, y in batches)
 
@@ -75,6 +74,34 @@ def test_one_array_memory_maps_and_mixed_backends(tmp_path):
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     for x, y in DataLoader((mapped, Y), 4, shuffle=True):
         np.testing.assert_array_equal(x, X[y])
-    torch = pytest.importorskip("torch")
-    for x, y in DataLoader((X, torch.asarray(Y)), 4, shuffle=True):
-        np.testing.assert_array_equal(x, X[y.numpy()])
+    with pn.use_backend("strict") as strict:
+        there = strict.asarray(Y)
+    for x, y in DataLoader((X, there), 4, shuffle=True):
+        np.testing.assert_array_equal(x, X[strict.to_numpy(y)])
+
+
+@pytest.mark.parametrize("options", [{"shuffle": True}, {"replacement": True}], ids=str)
+def test_an_epochs_order_goes_to_a_device_once(options, monkeypatch):
+    with pn.use_backend("strict", device="device1") as backend:
+        loader = DataLoader((backend.asarray(X), backend.asarray(Y)), 4, **options)
+        brought, bring = [], type(backend).from_numpy
+
+        def noted(self, host):
+            brought.append(host.shape)
+            return bring(self, host)
+
+        monkeypatch.setattr(type(backend), "from_numpy", noted)
+        found = [backend.to_numpy(y).tolist() for _, y in loader.batches(0)]
+    assert brought == [(12 if "replacement" in options else 10,)]
+    assert found == labels(DataLoader((X, Y), 4, **options).batches(0))
+
+
+@pytest.mark.parametrize("copied", [deepcopy, lambda loader: pickle.loads(pickle.dumps(loader))])
+def test_a_copy_gives_the_same_batches(library, copied):
+    loader = DataLoader((library.array(X), library.array(Y, "int64")), 4, shuffle=True, seed=3)
+    next(iter(loader))
+    pairs = zip(copied(loader), loader, strict=True)
+    for batch, expected in pairs:
+        for a, b in zip(batch, expected, strict=True):
+            library.check(a, b.shape, str(b.dtype).rpartition(".")[2])
+            np.testing.assert_array_equal(library.host(a), library.host(b))

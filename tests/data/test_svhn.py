@@ -270,7 +270,8 @@ def test_missing(tmp_path):
     with pytest.raises(DataNotFoundError) as caught:
         load_svhn(tmp_path, download=False)
     message = str(caught.value)
-    assert message.startswith(f"missing in {tmp_path / 'svhn'}: {TEST}. Put them there, from http:")
+    assert message.startswith(f"missing in {tmp_path / 'svhn'}: {TEST}; not downloaded:")
+    assert "\nPut them there by hand, from http:" in message
 
 
 def test_the_mirror_is_safe():

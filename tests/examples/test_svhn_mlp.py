@@ -90,15 +90,12 @@ def test_arrays_that_do_not_fit_each_other(svhn_mlp, data_folder, capsys):
 def test_missing_svhn(svhn_mlp, capsys):
     pytest.importorskip("scipy")
     assert svhn_mlp.main(["--backend", "numpy"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("svhn_mlp: missing in ")
-    for words in (
-        "train_32x32.mat",
-        "http://ufldl.stanford.edu",
-        "PORTANET_DATA",
-        "--data cifar10",
-    ):
-        assert words in line
+    what, why, remedy = capsys.readouterr().err.splitlines()
+    assert what.startswith("svhn_mlp: missing in ")
+    assert "train_32x32.mat" in what
+    assert 'pip install "portanet[data]"' in why
+    for words in ("http://ufldl.stanford.edu", "PORTANET_DATA", "; or take", "--data cifar10"):
+        assert words in remedy
 
 
 def test_svhn_without_scipy(svhn_mlp, monkeypatch, capsys):
@@ -112,9 +109,9 @@ def test_svhn_without_scipy(svhn_mlp, monkeypatch, capsys):
 def test_missing_cifar10(svhn_mlp, data_folder, capsys):
     (data_folder / "cifar-10-batches-bin" / "test_batch.bin").unlink()
     assert run(svhn_mlp) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "test_batch.bin" in line
-    assert "--data" not in line
+    message = capsys.readouterr().err
+    assert "test_batch.bin" in message
+    assert "--data" not in message
 
 
 def test_the_published_split(svhn_mlp, monkeypatch):
