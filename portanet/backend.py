@@ -14,6 +14,7 @@ from portanet.kernels import Array as Array
 from portanet.kernels import Kernels
 from portanet.memory import Memory as Memory
 from portanet.memory import of_process
+from portanet.pickling import Remade
 from portanet.random import Key as Key
 from portanet.random import Shape as Shape
 from portanet.registry import known, place
@@ -27,7 +28,7 @@ class BackendMismatchError(BackendError, TypeError):
     """Arrays of different backends, or devices, met in one call."""
 
 
-class Backend(Kernels):
+class Backend(Remade, Kernels):
     """An array library on a device, with the default dtype of new parameters and data.
 
     Subclass it to add a library: set `name` and `package`, say in `load` how its array API
@@ -155,6 +156,13 @@ class Backend(Kernels):
         # Said, not left to the library: array-api-strict 2.6 takes the device's default instead.
         dtype = getattr(self.xp, host.dtype.name)
         return self.xp.asarray(host, dtype=dtype, device=self.device)
+
+    def overlapped(self) -> Self:
+        """Return the same backend, as batches are brought by: one after another, between steps.
+
+        What its `asarray` copies from main memory may arrive while the device is at earlier work.
+        """
+        return self
 
     def to_numpy(self, x: Array) -> Any:
         """Return `x` as a NumPy array, to be read only: it may share `x`'s memory."""

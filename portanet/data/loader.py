@@ -85,6 +85,8 @@ class DataLoader(metaclass=Named):
         elif self.shuffle:
             order = self.key.child(epoch).permutation(self.samples)
         end = self.samples if order is None else len(order)
+        if order is not None and len(set(self._backends)) == 1:
+            order = self._backends[0].asarray(order)  # at once, not part by part
         ends = len(self) * self.batch_size
         for start in range(first * self.batch_size, ends, self.batch_size):
             stop = min(start + self.batch_size, end)
@@ -95,7 +97,9 @@ class DataLoader(metaclass=Named):
             yield self.transformed(batch, epoch, start)
 
     def gather(self, indices: Any) -> Batch:
-        """Return the samples at these indices, integers (n,) in main memory, below `samples`.
+        """Return the samples at these indices, integers (n,) below `samples`.
+
+        They are in main memory, or where the arrays are.
 
         Whether they are is left to the library, for the sake of a device that is not waited for:
         NumPy raises IndexError, but takes negative ones from the end.

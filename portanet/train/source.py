@@ -1,26 +1,34 @@
 """Where batches come from: arrays, loaders and iterables, checked and brought to the model."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from inspect import isfunction
 from itertools import islice
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
-from portanet.backend import Array, Backend, backend_of
+from portanet.backend import Array, Backend
 from portanet.checks import number
 from portanet.data.loader import DataLoader, common_length
 from portanet.nn.context import Context
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
+from portanet.random import Key
+from portanet.train.batch import (
+    EVALUATION,
+    Batch,
+    as_array,
+    bring,
+    bring_weight,
+    check_finite,
+    check_weight,
+    in_main_memory,
+    is_arrays,
+    parts_of,
+)
+from portanet.train.memory import coupling_layers
+from portanet.train.metric import Metric, total
 
 ClassWeight = Mapping[int, float] | Array | None
-
-
-class Batch(NamedTuple):
-    """What one forward pass takes, on the model's backend."""
-
-    x: Array
-    y: Array
-    weight: Array | None
 
 
 class Source:
@@ -28,8 +36,8 @@ class Source:
 
     `data` is a tuple of arrays (x, y) or (x, y, sample_weight), a DataLoader over such a tuple, or
     any iterable of such tuples. Floating-point numbers take the model's dtype; class indices become
-    int64. Arrays are brought to the model's backend at once, memory maps and what an iterable
-    yields batch by batch.
+    int64. Arrays are brought to the model's backend at once; what a loader or an iterable yields,
+    and memory maps, batch by batch, while the device may be at the step before.
 
     Values are checked where that is free of waiting: arrays once, here; batches of an iterable
     while they are in main memory. Raises ValueError for samples that are not finite, impossible
@@ -44,47 +52,58 @@ class Source:
         backend: Backend,
         *,
         batch_size: int | None = None,
-        default_size: int = 32,
-        shuffle: bool = False,
+        shuffle: bool | None = None,
+        training: bool = False,
         replacement: bool = False,
         seed: int = 0,
         sample_weight: Array | None = None,
         class_weight: ClassWeight = None,
     ) -> None:
         self._model, self._loss, self._backend = model, loss, backend
-        self._shape: tuple[int, ...] | None = None
+        self._carrier = backend.overlapped()  # brings the batches
+        self._few: Array | None = None  # the scores of two samples
         self._class_weight, self._class_array = class_weight, None
         self._data: DataLoader | Iterable[Any]
-        self._ready = False  # whether batches come as the model takes them
-        if _is_arrays(data):
+        if is_arrays(data):
             if sample_weight is not None and len(data) == 3:
                 raise ValueError("the data holds weights already: (x, y, weight), or sample_weight")
             arrays = data if sample_weight is None else (*data, sample_weight)
-            kinds = (self._bring, self._bring, self._bring_weight)
+            kinds = (bring, bring, bring_weight)
             arrays = tuple(
-                a if _is_mapped(a) else bring(a) for a, bring in zip(arrays, kinds, strict=False)
+                a if _is_mapped(a) else kind(backend, a)
+                for a, kind in zip(arrays, kinds, strict=False)
             )
-            size = default_size if batch_size is None else batch_size
-            data = DataLoader(arrays, size, shuffle=shuffle, replacement=replacement, seed=seed)
-            self._ready = not any(map(_is_mapped, arrays))
+            size = (32 if training else EVALUATION) if batch_size is None else batch_size
+            order = training if shuffle is None else shuffle
+            data = DataLoader(arrays, size, shuffle=order, replacement=replacement, seed=seed)
         elif batch_size is not None:
             raise ValueError("batch_size goes with arrays; a loader or an iterable has its own")
+        elif shuffle is not None:
+            raise ValueError("shuffle goes with arrays; a loader or an iterable has its own order")
         elif sample_weight is not None:
             raise ValueError(
                 "sample_weight goes with arrays; a loader or an iterable yields (x, y, weight)"
             )
-        elif not isinstance(data, Iterable):
+        elif not isinstance(data, Iterable) or isinstance(data, Mapping):
             raise TypeError(
                 "expected a tuple of arrays (x, y), a DataLoader or an iterable of batches, "
                 f"got {type(data).__name__}"
             )
+        elif isinstance(data, list) and data:
+            parts_of(data[0])
         self._data = data
-        self._checked = False
+        self._checked = False  # whether the values of all batches have been
+        self._ready = False  # whether batches come as the model takes them
         self.steps: int | None = len(data) if hasattr(data, "__len__") else None
         if isinstance(data, DataLoader):
             self._checked = not any(map(_is_mapped, data.arrays))
             if self._checked:
-                self._check(*_parts(data.arrays), data)
+                parts = parts_of(data.arrays)
+                self._check(*parts, data)
+                few = [None if part is None else part[:1, ...] for part in parts]
+                self._ready = data.transform is None and all(
+                    a is b for a, b in zip(few, self._brought(*few), strict=True)
+                )
 
     @property
     def repeatable(self) -> bool:
@@ -109,77 +128,102 @@ class Source:
                 )
             batches = islice(data, first, None)
         for count, parts in enumerate(batches, first):
-            x, y, weight = map(self._as_array, _parts(parts))
-            if not self._checked and all(_in_main_memory(a) for a in (x, y)):
-                try:
-                    self._check(x, y, weight)
-                except ValueError as error:
-                    raise ValueError(f"batch {count} of epoch {epoch}: {error}") from error
-            yield self._batch(x, y, weight)
+            x, y, weight = parts_of(parts)
+            if not self._ready:
+                x, y = as_array(self._carrier, x), as_array(self._carrier, y)
+                weight = None if weight is None else as_array(self._carrier, weight)
+                if not self._checked and in_main_memory(x) and in_main_memory(y):
+                    try:
+                        self._check(x, y, weight)
+                    except ValueError as error:
+                        raise ValueError(f"batch {count} of epoch {epoch}: {error}") from error
+                x, y, weight = self._brought(x, y, weight)
+            yield Batch(x, y, self._weighted(x, y, weight))
+
+    def try_out(self, metrics: Mapping[str, Metric], epochs: int, *, to_the_end: bool) -> None:
+        """Raise what would else come only when the run is under way: ValueError and the like.
+
+        Of data that are here two samples are weighted and given to the metrics, as in a step. In
+        training, where epochs are gone through `to_the_end`, a last batch of one sample is tried
+        on a model that compares the samples of a batch.
+        """
+        data = self._data
+        # A class's own __iter__ may begin anew each time.
+        if epochs > 1 and isinstance(data, Iterator) and not isfunction(type(data).__iter__):
+            raise ValueError(
+                f"{epochs} epochs of {type(data).__name__}, an iterator, which can be used only "
+                "once: give a DataLoader, a list, or an object whose iteration begins anew"
+            )
+        if not (self._checked and isinstance(data, DataLoader)):
+            return
+        few = data.transformed(tuple(array[:2, ...] for array in data.arrays))
+        x, y, weight = self._brought(*parts_of(few))
+        self._weighted(x, y, weight)
+        for name, metric in metrics.items():
+            total(name, metric, self._scores(x), y)
+        full = data.drop_last or data.replacement
+        alone = data.batch_size == 1 or (not full and data.samples % data.batch_size == 1)
+        if to_the_end and alone and coupling_layers(self._model):
+            try:
+                self._model.vjp(x[:1, ...], Context(True, Key(0), needs_pullback=False))
+            except ValueError as error:
+                raise ValueError(
+                    f"{data.samples} samples in batches of {data.batch_size} leave one for the "
+                    f"last: {error}; take another batch_size, or a DataLoader with drop_last=True"
+                ) from error
 
     def check_weight(self, what: str) -> None:
         """Raise ValueError where arrays' samples all weigh nothing: there would be no mean loss."""
         if self._checked and isinstance(self._data, DataLoader):
-            _, y, weight = _parts(self._data.arrays)
-            if float(self._loss.normalizer(self._bring(y), weight)) == 0.0:
+            _, y, weight = parts_of(self._data.arrays)
+            if float(self._loss.normalizer(bring(self._backend, y), weight)) == 0.0:
                 raise ValueError(f"{what}: all samples weigh 0, or are ignored")
 
-    def _batch(self, x: Array, y: Array, weight: Array | None) -> Batch:
-        if not self._ready:
-            x, y = self._bring(x), self._bring(y)
-            weight = None if weight is None else self._bring_weight(weight)
-        if self._class_weight is not None:
-            xp, weights = self._backend.xp, self._weights(x, y)
-            # Ignored labels need not be indices; the loss gives them no weight.
-            within = xp.minimum(xp.maximum(y, 0), weights.shape[0] - 1)
-            by_class = xp.take(weights, within, axis=0)
-            weight = by_class if weight is None else weight * by_class
-        return Batch(x, y, weight)
+    def _brought(self, x: Any, y: Any, weight: Any) -> tuple[Array, Array, Array | None]:
+        to = self._carrier
+        return bring(to, x), bring(to, y), None if weight is None else bring_weight(to, weight)
 
-    def _as_array(self, part: Any) -> Any:
-        return part if part is None or hasattr(part, "device") else self._backend.asarray(part)
-
-    def _bring(self, array: Any) -> Array:
-        array = self._backend.asarray(array)
-        if self._backend.xp.isdtype(array.dtype, "integral") and array.ndim == 1:
-            return self._backend.asarray(array, "int64")
-        return array
-
-    def _bring_weight(self, array: Any) -> Array:
-        return self._backend.asarray(array, self._backend.dtype)
+    def _weighted(self, x: Array, y: Array, weight: Array | None) -> Array | None:
+        """Return the samples' weights, each times its class's."""
+        if self._class_weight is None:
+            return weight
+        xp, weights = self._backend.xp, self._weights(x, y)
+        # Ignored labels need not be indices; the loss gives them no weight.
+        within = xp.minimum(xp.maximum(y, 0), weights.shape[0] - 1)
+        by_class = xp.take(weights, within, axis=0)
+        return by_class if weight is None else weight * by_class
 
     def _check(self, x: Any, y: Any, weight: Any, loader: DataLoader | None = None) -> None:
         common_length(tuple(a for a in (x, y, weight) if a is not None))
-        for what, array in (("x", x), ("y", y), ("sample_weight", weight)):
-            if array is not None:
-                _check_finite(what, array)
-        if weight is not None and not bool(backend_of(weight).xp.all(weight >= 0)):
-            raise ValueError("sample_weight must not be negative")
+        check_finite("x", x)
+        check_finite("y", y)
+        if weight is not None:
+            check_weight("sample_weight", weight)
         if loader is not None and loader.transform is not None:
             # The model may fit only what the loader makes of the samples.
             (x,) = loader.transformed((x[:2, ...],))
         self._model.check(x)
-        self._loss.check(self._scores_shape(x), y)
+        self._loss.check(tuple(self._scores(x).shape), y)
 
-    def _scores_shape(self, x: Any) -> tuple[int, ...]:
-        """Return the shape of the model's output, by running it once on two samples."""
-        if self._shape is None:
-            few = self._bring(x[:2, ...])  # one would not do for every normalisation
+    def _scores(self, x: Any) -> Array:
+        """Return the model's scores of two samples; it is run on them once."""
+        if self._few is None:
+            few = bring(self._backend, x[:2, ...])  # one would not do for every normalisation
             scores = self._model.vjp(few, Context(needs_pullback=False))[0]
-            self._shape = tuple(scores.shape)
-            if self._shape[:1] != tuple(few.shape[:1]):
+            if tuple(scores.shape[:1]) != tuple(few.shape[:1]):
                 raise ValueError(
                     f"the model turns samples of shape {tuple(few.shape)} into scores of shape "
-                    f"{self._shape}: the first axis must stay the batch"
+                    f"{tuple(scores.shape)}: the first axis must stay the batch"
                 )
-        return self._shape
+            self._few = scores
+        return self._few
 
     def _weights(self, x: Array, y: Array) -> Array:
         """Return the classes' weights as an array (K,)."""
         if self._class_array is None:
             if y.ndim != 1:
                 raise ValueError("class_weight needs targets that are class indices (N,)")
-            classes = self._scores_shape(x)[-1]
+            classes = self._scores(x).shape[-1]
             given = self._class_weight
             if isinstance(given, Mapping):
                 unknown = [c for c in given if c not in range(classes)]
@@ -191,28 +235,9 @@ class Source:
             if tuple(array.shape) != (classes,):
                 got = tuple(array.shape)
                 raise ValueError(f"class_weight: expected {classes} weights, got shape {got}")
-            _check_finite("class_weight", array)
-            if not bool(self._backend.xp.all(array >= 0)):
-                raise ValueError("class_weight must not be negative")
+            check_weight("class_weight", array)
             self._class_array = array
         return self._class_array
-
-
-def _parts(batch: Any) -> tuple[Any, Any, Any]:
-    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-        raise TypeError(
-            "expected batches (x, y) or (x, y, sample_weight), got "
-            + (f"{len(batch)} parts" if isinstance(batch, (tuple, list)) else type(batch).__name__)
-        )
-    return batch[0], batch[1], batch[2] if len(batch) == 3 else None
-
-
-def _is_arrays(data: Any) -> bool:
-    return (
-        isinstance(data, tuple)
-        and len(data) in (2, 3)
-        and all(hasattr(part, "shape") or isinstance(part, list) for part in data)
-    )
 
 
 def _is_mapped(array: Any) -> bool:
@@ -220,16 +245,3 @@ def _is_mapped(array: Any) -> bool:
     from numpy import memmap
 
     return isinstance(array, memmap)
-
-
-def _in_main_memory(array: Any) -> bool:
-    return str(getattr(array, "device", "cpu")) == "cpu"
-
-
-def _check_finite(what: str, array: Any) -> None:
-    xp = backend_of(array).xp
-    if not xp.isdtype(array.dtype, "real floating") or bool(xp.all(xp.isfinite(array))):
-        return
-    bad = xp.any(xp.reshape(~xp.isfinite(array), (array.shape[0], -1)), axis=1)
-    first = int(xp.argmax(xp.astype(bad, xp.int64)))
-    raise ValueError(f"{what} contains numbers that are not finite, first in sample {first}")

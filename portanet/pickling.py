@@ -1,0 +1,27 @@
+"""Backends in pickles: they hold modules and devices, which cannot be pickled, nor copied."""
+
+from functools import partial
+from inspect import signature
+from operator import attrgetter
+from typing import Any, ClassVar, Self
+
+
+class Remade:
+    """Made again, where a pickle is read or a deep copy is made, with the options it was made with.
+
+    With those that it keeps under their own names, that is. The device is told by what identifies
+    it: the other process must have it, else reading the pickle raises what making the object does.
+    """
+
+    device_key: ClassVar[str]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = signature(type(self)).parameters
+        options = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        options["device"] = attrgetter(self.device_key)(self)
+        return partial(type(self), **options), ()
+
+    def __copy__(self) -> Self:  # not through a pickle: it is the same but for what is changed then
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
