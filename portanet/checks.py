@@ -15,6 +15,8 @@ from pathlib import Path
 from reprlib import repr as shortened  # a whole array would bury the message
 from typing import Any, TypeVar, Unpack, get_args, get_origin
 
+from portanet.display import shown
+
 Pair = tuple[int, int]
 Kind = TypeVar("Kind")
 
@@ -35,14 +37,32 @@ ALIASES = {
     "use_bias": "bias",
     "alpha": "negative_slope",
     "num_epochs": "epochs",
-    "steps_per_epoch": "steps",
     "scheduler": "schedule",
     "validation": "validation_data",
+    "on_train_begin": "on_fit_begin",
+    "on_train_end": "on_fit_end",
+    "on_batch_begin": "on_step_end",
+    "on_batch_end": "on_step_end",
+    "on_train_batch_end": "on_step_end",
+}
+
+# Words for which there is none: what to do instead.
+INSTEAD = {
+    "validation_split": "hold samples out: fit((x[n:], y[n:]), validation_data=(x[:n], y[:n]))",
+    "steps_per_epoch": "an epoch is all of the data; `steps` is how many updates fit does in all",
 }
 
 
 class Named(ABCMeta):
-    """Metaclass: a call with an unknown option raises TypeError and suggests the known one."""
+    """Metaclass: a call with an unknown option raises TypeError and suggests the known one.
+
+    Objects show their options, too, where their class does not say how it is shown.
+    """
+
+    def __init__(cls, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if cls.__repr__ is object.__repr__:  # type: ignore[comparison-overlap]
+            cls.__repr__ = shown  # type: ignore[assignment]
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
         function = cls._initializer
@@ -84,13 +104,18 @@ def check_options(who: str, function: Any, options: dict[str, Any]) -> None:
             return
     for option in options:
         if option not in known:
-            import difflib  # rarely needed, and 2 ms to import
+            raise TypeError(f"{who} has no option {option!r}; {hint(option, known)}")
 
-            close = difflib.get_close_matches(option, known, n=1)
-            alias = ALIASES.get(option)
-            word = alias if alias in known else close[0] if close else None
-            hint = f"did you mean {word!r}?" if word else f"it takes {', '.join(known) or 'none'}"
-            raise TypeError(f"{who} has no option {option!r}; {hint}")
+
+def hint(unknown: str, known: Collection[str]) -> str:
+    """Return the known word that an unknown one stands for, as a question, or all of them."""
+    import difflib  # rarely needed, and 2 ms to import
+
+    if unknown in INSTEAD:
+        return INSTEAD[unknown]
+    alias, close = ALIASES.get(unknown), difflib.get_close_matches(unknown, known, n=1)
+    word = alias if alias in known else close[0] if close else None
+    return f"did you mean {word!r}?" if word else f"it takes {', '.join(known) or 'none'}"
 
 
 def one_of_them(function: Any) -> Any:
@@ -100,7 +125,9 @@ def one_of_them(function: Any) -> Any:
     def checked(self: Any, *args: Any, **options: Any) -> Any:
         who = f"{type(self).__name__}.{function.__name__}"
         if len(args) > 1:
-            raise TypeError(f"{who} takes one thing without a name, such as the tuple (x, y)")
+            first = list(inspect.signature(function).parameters)[1]
+            such = "such as the tuple (x, y)" if first == "data" else first
+            raise TypeError(f"{who} takes one thing without a name, {such}")
         check_options(who, function, options)
         return function(self, *args, **options)
 

@@ -1,4 +1,7 @@
-"""Numbers into another dtype: whatever it cannot hold is an error, never another number."""
+"""Numbers into another dtype: whatever it cannot hold is an error, never another number.
+
+But floating-point numbers hold the nearest, as ever, and booleans whether one is not zero.
+"""
 
 from contextlib import suppress
 from typing import Any
@@ -25,7 +28,7 @@ def real_dtype(xp: Any, dtype: Any) -> str:
 
 
 def require_fit(xp: Any, x: Any, dtype: Any) -> None:
-    """Raise ValueError where integers of `dtype` cannot hold the numbers.
+    """Raise ValueError where integers of `dtype` cannot hold the numbers, in range and whole.
 
     They are looked at only where they might not fit, for that waits for the device.
     """
@@ -34,8 +37,10 @@ def require_fit(xp: Any, x: Any, dtype: Any) -> None:
     if not (0 in x.shape or xp.isdtype(x.dtype, "bool")):
         number = int if xp.isdtype(x.dtype, "integral") else float
         low, high, bounds = number(xp.min(x)), number(xp.max(x)), xp.iinfo(dtype)
-        if not bounds.min <= low <= high <= bounds.max:  # nor where one is NaN
-            raise ValueError(f"numbers from {low} to {high} cannot become {dtype}")
+        whole = number is int or bool(xp.all(x == xp.trunc(x)))
+        if not (whole and bounds.min <= low <= high <= bounds.max):  # nor where one is NaN
+            kind = "numbers" if whole else "numbers, not all of them whole,"
+            raise ValueError(f"{kind} from {low} to {high} cannot become {dtype}")
 
 
 def cast(host: Any, dtype: Any, copy: bool) -> Any:

@@ -17,6 +17,7 @@ from portanet.checks import flag, number
 from portanet.nn.context import Context
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
+from portanet.nn.parts import check_parts
 from portanet.random import Key
 
 
@@ -67,9 +68,9 @@ def check_gradients(
     and gradients that are zero but for rounding, from looking like errors.
 
     Raises ValueError where x contains a number that is not finite, where gradients are missing or
-    of the wrong shape, where there is nothing that has one, or where the layer changes x or dy in
-    place. A kink (ReLU at 0, a tie in max-pooling) within a step has no derivative: choose an x
-    away from it.
+    of the wrong shape, where there is nothing that has one, where the layer changes x or dy in
+    place, or where a batch's loss is not the sum of its parts'. A kink (ReLU at 0, a tie in
+    max-pooling) within a step has no derivative: choose an x away from it.
     """
     backend = backend_of(x)
     if not isinstance(function, Layer | Loss):
@@ -94,8 +95,6 @@ def check_gradients(
             raise ValueError(
                 f"gradient of {name!r}: expected shape {tuple(array.shape)}, got {got}"
             )
-    if not arrays:
-        raise ValueError("check_gradients: x holds integers, and there are no parameters")
     if eps is None:
         eps = 1e-5 if dtype_name(next(iter(arrays.values()))) == "float64" else 1e-2
     scale = 1e-3 * max(_norm(backend, gradient) for gradient in gradients.values()) or 1.0
@@ -133,6 +132,8 @@ def _layer(
 ) -> tuple[dict[str, Array], dict[str, Array], Value]:
     """Return the arrays to vary, their gradients, and F at an array moved along a direction."""
     differentiable = x.dtype in backend.floats
+    if not (differentiable or layer.params):
+        raise ValueError("check_gradients: x holds integers, and there are no parameters")
     layer = deepcopy(layer).to(backend, dtype=dtype_name(x) if differentiable else None).unfreeze()
 
     def run(x: Array) -> tuple[Array, Any]:
@@ -179,8 +180,8 @@ def _loss(
 ) -> tuple[dict[str, Array], dict[str, Array], Value]:
     if target is None:
         raise TypeError("check_gradients: a loss needs a target")
-    loss.normalizer(target, sample_weight)  # refuses what gives no one number
     dx = loss.vjp(x, target, sample_weight)[1](1.0)
+    check_parts(loss, x, target, sample_weight)  # refuses what gives no one number, too
 
     def value(name: str, direction: Array, step: float) -> float:
         return float(loss.vjp(x + step * direction, target, sample_weight)[0])

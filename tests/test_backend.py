@@ -2,9 +2,11 @@
 
 import asyncio
 import contextvars
+import pickle
 import subprocess
 import sys
 import threading
+from copy import copy, deepcopy
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 import portanet as pn
-from portanet import registry
+from portanet import nn, registry
 from portanet.backend import dtype_name
 from portanet.selection import make_backend
 
@@ -263,6 +265,9 @@ def test_backend_of_finds_library_and_device(place: Any) -> None:
 def test_all_types_of_a_library_mix() -> None:
     x = np.ones(2)
     assert pn.backend_of(np.float32(1.0), x, x.view(Subclass)).name == "numpy"
+
+
+def test_parameters_of_torch_are_its_arrays() -> None:
     torch = pytest.importorskip("torch")
     assert pn.backend_of(torch.nn.Parameter(torch.ones(2)), torch.ones(2)).name == "torch"
 
@@ -394,8 +399,6 @@ INPUTS = {
 @pytest.mark.parametrize("dtype", ["float32", "float64", None])
 @pytest.mark.parametrize("kind", INPUTS)
 def test_asarray_of_what_numpy_takes(place: Any, kind: str, dtype: str | None) -> None:
-    if (dtype, place.device) == ("float64", "no_float64"):
-        pytest.skip("the device has no float64")
     x = place.backend.asarray(INPUTS[kind](VALUES.copy()), dtype)
     place.check(x, (2, 3), dtype)
     np.testing.assert_array_equal(place.host(x), VALUES)
@@ -434,6 +437,16 @@ def test_asarray_converts_to_the_dtype_asked_for(place: Any) -> None:
     for x in (np.array([0, 1, 2]), place.array([0, 1, 2], "int32"), place.array([0.0, 1.0, 2.0])):
         for dtype in ("float32", "int64", "uint8"):
             place.check(place.backend.asarray(x, dtype), (3,), dtype)
+
+
+def test_only_whole_numbers_become_integers(place: Any) -> None:
+    for x in (np.array([0.0, 1.5, 3.0]), place.array([0.0, 1.5, 3.0])):
+        with pytest.raises(ValueError, match=r"not all of them whole, from 0\.0 to 3\.0 cannot"):
+            place.backend.asarray(x, "int64")
+    buffers = nn.BatchNorm1d(3).buffers
+    with pytest.raises(ValueError, match="cannot become"):
+        buffers["num_batches_tracked"] = 1.7
+    assert int(buffers["num_batches_tracked"]) == 0
 
 
 def sources() -> list[Any]:
@@ -563,8 +576,6 @@ def test_index_add(place: Any, shape: Any, indices: Any, dtype: str, generic: bo
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_random_is_the_same_everywhere(place: Any, dtype: str) -> None:
-    if (dtype, place.device) == ("float64", "no_float64"):
-        pytest.skip("the device has no float64")
     key = pn.Key(3).child("mask")
     drawn = place.backend.random(key, (4, 5), dtype)
     place.check(drawn, (4, 5), dtype)
@@ -584,6 +595,29 @@ def test_info_names_version_and_devices(place: Any) -> None:
     info = place.backend.info()
     assert {"version", "devices"} <= info.keys()
     assert all(isinstance(value, str) and value for value in info.values())
+
+
+@pytest.mark.parametrize("copied", [copy, deepcopy, lambda b: pickle.loads(pickle.dumps(b))])
+def test_backends_can_be_copied(place: Any, copied: Any) -> None:
+    backend = make_backend(place.name, device=place.backend.device, dtype=place.dtype)
+    other = copied(backend)
+    assert other is not backend
+    assert repr(other) == repr(backend)
+    assert (other.xp, other.device, other.floats) == (backend.xp, backend.device, backend.floats)
+    place.check(other.asarray([1.0, 2.0]), (2,))
+
+
+@pytest.mark.parametrize("copied", [copy, deepcopy, lambda b: pickle.loads(pickle.dumps(b))])
+def test_copies_keep_the_options(copied: Any) -> None:
+    assert copied(make_backend("numpy", threads=3)).threads == 3
+
+
+def test_a_pickle_of_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = make_backend("strict")
+    saved = pickle.dumps(backend)
+    monkeypatch.setattr(type(backend), "unavailable", classmethod(lambda cls: "it is gone"))
+    with pytest.raises(pn.BackendError, match="backend 'strict' cannot be used: it is gone"):
+        pickle.loads(saved)
 
 
 def test_the_rest_of_the_contract(place: Any) -> None:

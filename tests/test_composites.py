@@ -8,7 +8,7 @@ from cases import fill, numbers
 
 import portanet as pn
 from portanet import nn, optim
-from portanet.nn import Context
+from portanet.nn import Context, calls
 
 
 class Block(nn.Layer):
@@ -186,6 +186,103 @@ def test_a_layer_alone_can_be_frozen(library: Any) -> None:
     assert (library.host(layer.params["weight"]) == before).all()
 
 
+# --- what a composite keeps of its layers --------------------------------------------------------
+
+
+def gradients(model: nn.Layer, library: Any) -> set[str]:
+    """Return the names of the gradients of a pass."""
+    y, pullback = model.vjp(library.array(numbers("x", (2, 4))), Context(True))
+    return set(pullback(y)[1])
+
+
+def test_changes_elsewhere_cost_no_new_look(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr(
+        calls, "_calls", lambda layer, of=calls._calls: found.append(layer) or of(layer)
+    )
+    inner = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+    model, other = (
+        nn.Sequential(nn.Residual(inner), nn.Linear(4, 4)),
+        nn.Sequential(nn.Linear(4, 4)),
+    )
+    for each in (model, other, model):
+        gradients(each, library)
+    assert found == [model, model[0], inner, other]
+    other.freeze()
+    nn.Sequential(nn.ReLU())
+    gradients(model, library)
+    assert found == [model, model[0], inner, other]
+    model[1].freeze()
+    gradients(model, library)
+    assert found == [model, model[0], inner, other, model]
+
+
+def test_a_shared_layer_is_frozen_from_either_tree(library: Any) -> None:
+    shared = nn.Linear(4, 4)
+    trees = [nn.Sequential(shared, nn.Tanh()), nn.Sequential(nn.Linear(4, 4), shared)]
+    assert [len(gradients(tree, library)) for tree in trees] == [2, 4]
+    trees[1].freeze()
+    assert [len(gradients(tree, library)) for tree in trees] == [0, 0]
+    shared.unfreeze()
+    assert [len(gradients(tree, library)) for tree in trees] == [2, 2]
+
+
+class Pair(nn.Layer):
+    """Adds what its layers make of x; they come and go."""
+
+    def compute(self, x: nn.Node) -> nn.Node:
+        return sum([layer(x) for layer in self.children.values()])  # type: ignore[return-value]
+
+
+def test_layers_that_come_and_go_are_seen(library: Any) -> None:
+    shared, pair = nn.Linear(4, 4), Pair()
+    pair.a = shared
+    model = nn.Sequential({"first": shared, "pair": pair})
+    assert gradients(model, library) == {"first.weight", "first.bias"}
+    pair.b = nn.Linear(4, 4)
+    four = {"first.weight", "first.bias", "pair.b.weight", "pair.b.bias"}
+    assert gradients(model, library) == four
+    del pair.a  # under its other name it is there still
+    assert gradients(model, library) == four
+    del pair.b
+    pair.c = nn.Tanh()
+    assert gradients(model, library) == {"first.weight", "first.bias"}
+
+
+# --- parts of a network --------------------------------------------------------------------------
+
+
+def test_a_slice_is_a_sequential_of_the_same_layers(library: Any) -> None:
+    model = nn.Sequential({"a": nn.Linear(4, 3), "act": nn.Tanh(), "b": nn.Linear(3, 2)})
+    x = library.array(numbers("x", (5, 4)))
+    features = model[:-1]
+    assert type(features) is nn.Sequential
+    assert list(features.children) == ["a", "act"]
+    assert features["a"] is model["a"]
+    expected = library.host(model["act"](model["a"](x)))
+    assert (library.host(features(x)) == expected).all()
+    assert [list(model[::2].children), list(model[3:].children)] == [["a", "b"], []]
+    y, pullback = nn.Sequential(features, model[-1:]).vjp(x, Context(True))
+    assert pullback(y)[1].keys() == {"0.a.weight", "0.a.bias", "1.b.weight", "1.b.bias"}
+
+
+def test_a_slice_leaves_the_layers_names() -> None:
+    shared = nn.Linear(3, 3)
+
+    def make() -> nn.Layer:
+        return nn.Sequential({"body": nn.Sequential(shared, nn.Linear(3, 3), shared)})
+
+    expected = make().initialize(0).state_dict()
+    model = make()
+    part = model["body"][1:]
+    assert [layer.label for layer in part] == ["Linear 'body.1'", "Linear 'body.0'"]
+    for name, array in model.initialize(0).state_dict().items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+    fresh = nn.Sequential({"body": nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))})
+    assert len(fresh["body"][:1].params) == 2  # drawn now, under its name in the whole
+    np.testing.assert_array_equal(fresh.params["body.0.weight"], expected["body.0.weight"])
+
+
 # --- errors --------------------------------------------------------------------------------------
 
 
@@ -209,6 +306,27 @@ def test_differences_and_scaled_nodes(library: Any) -> None:
     )
     report = pn.check_gradients(model, library.array(numbers("x", (2, 4))))
     assert report.error < 1e-6
+
+
+NUMBERS = {
+    "sum": (lambda a, b: sum([a, b]), lambda a, b: a + b),
+    "numbers": (lambda a, b: 2 + a - 3 * b - 4, lambda a, b: a - 3 * b - 2),
+    "from a number": (lambda a, b: (1 - a) * b, lambda a, b: (1 - a) * b),
+    "minus": (lambda a, b: -(-a + b), lambda a, b: a - b),
+    "quotient": (lambda a, b: a / 2 - b / np.float32(4), lambda a, b: a / 2 - b / 4),
+}
+
+
+@pytest.mark.parametrize("formula", NUMBERS)
+def test_nodes_meet_numbers(library: Any, formula: str) -> None:
+    nodes, arrays = NUMBERS[formula]
+    linear, tanh = fill(nn.Linear(4, 4)), nn.Tanh()
+    model = composite(lambda me, x: nodes(me.f(x), me.g(x)), f=linear, g=tanh)
+    x = library.array(numbers("x", (2, 4)))
+    y, expected = model(x), arrays(library.host(linear(x)), library.host(tanh(x)))
+    np.testing.assert_allclose(library.host(y), expected, rtol=library.rtol)
+    assert y.dtype == x.dtype
+    assert pn.check_gradients(model, x).error < 1e-6
 
 
 class Keeps(nn.Layer):
@@ -265,7 +383,8 @@ WRONG = {
     "nothing": (lambda me, x: None, TypeError, "got NoneType"),
     "shapes": (lambda me, x: me.f(x) + x, ValueError, r"\(2, 3\) \+ \(2, 4\)"),
     "product": (lambda me, x: x * me.f(x), ValueError, r"\(2, 4\) \* \(2, 3\)"),
-    "a number": (lambda me, x: x + 1, TypeError, "both must be nodes"),
+    "a word": (lambda me, x: x + "1", TypeError, r"\+ str: expected a number, or a node"),
+    "a quotient": (lambda me, x: x / x, TypeError, r"/ Node: expected a number"),
     "several": (lambda me, x: nn.concat(x, 1), TypeError, "concat takes a list"),
     "array methods": (lambda me, x: x.reshape(3, 4), AttributeError, "has no 'reshape'"),
     "concat": (lambda me, x: nn.concat([x, me.f(x)], axis=0), ValueError, "along axis 0"),

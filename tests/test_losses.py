@@ -32,7 +32,9 @@ def a_dvalue(case: LossCase, place: Any) -> Any:
 
 
 class Projected(nn.Loss):
-    """Σ dvalue · value: one number from a loss that gives many."""
+    """Σ dvalue · value: one number from a loss that gives many, for one batch."""
+
+    couples_samples = True
 
     def __init__(self, loss: nn.Loss, dvalue: Any) -> None:
         self.loss, self.dvalue = loss, dvalue
@@ -177,11 +179,10 @@ def test_copies_and_pickles(case: LossCase, place: Any) -> None:
 # --- weights --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype", ["float64"])
 @pytest.mark.parametrize("case", [c for c in LOSSES if c.weighted], ids=lambda case: case.id)
-def test_float64_weights_do_not_promote_float32(case: LossCase, place: Any) -> None:
-    if place.dtype != "float64":
-        pytest.skip(f"{place} has no float64")
-    target, weights = case.targets(), place.array(case.weights())
+def test_float64_weights_do_not_promote_float32(case: LossCase, place: Any, dtype: str) -> None:
+    target, weights = case.targets(), place.array(case.weights(), dtype)
     place = place.select("float32")
     scores, loss = place.array(numbers("scores", case.shape)), case.make()
     target = place.array(target)

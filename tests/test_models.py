@@ -600,10 +600,11 @@ def test_wrong_shapes_of_x(message: str) -> None:
     assert message in str(caught.value)
 
 
-@every_case
+WITH_ARRAYS = [c for c in LAYERS if c.make().state_dict() and c.indices is None]
+
+
+@pytest.mark.parametrize("case", WITH_ARRAYS, ids=ids(WITH_ARRAYS))
 def test_x_in_another_dtype_than_the_layers(case: LayerCase, library: Any) -> None:
-    if library.dtype != "float64" or not case.make().state_dict() or case.indices:
-        pytest.skip("no float64 here, or no arrays, or x is of integers")
     x = library.array(case.x())
     library.select("float32")
     with pytest.raises(

@@ -51,10 +51,6 @@ class Transform(metaclass=Named):
         """Raise an error that names this transform."""
         raise error(f"{type(self).__name__}: {message}")
 
-    def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({options})"
-
 
 class Compose(metaclass=Named):
     """Transforms one after another: ``Compose([RandomCrop(28, padding=2), Cutout(8)])``.
@@ -76,6 +72,3 @@ class Compose(metaclass=Named):
         for number, transform in enumerate(self.transforms):
             x = transform(x, key.child(number), first)
         return x
-
-    def __repr__(self) -> str:
-        return f"Compose({self.transforms!r})"

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from portanet.backend import Array
 from portanet.checks import pair
-from portanet.im2col import batch_first, batch_last
+from portanet.im2col import LONGEST, absurd, batch_first, batch_last
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.layer import Layer
 from portanet.pooling import mean_along
@@ -17,7 +17,8 @@ class AdaptiveAvgPool2d(Layer):
     ``AdaptiveAvgPool2d(1)`` it is each channel's mean (global average pooling).
 
     Args:
-        output_size: H' and W', an int or a pair; None keeps the image's.
+        output_size: H' and W', an int or a pair; None keeps the image's. Where it is larger than
+            the image's, pixels are there several times.
 
     Shapes: x (N, C, H, W), y (N, C, H', W'), in x's dtype. Source of the global one: Lin et al.,
     "Network in network", 2014.
@@ -25,7 +26,9 @@ class AdaptiveAvgPool2d(Layer):
 
     def __init__(self, output_size: int | tuple[int | None, int | None] | None) -> None:
         both = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
-        pair("output_size", [1 if size is None else size for size in both])
+        most = max(pair("output_size", [1 if size is None else size for size in both]))
+        if most > LONGEST:
+            self.fail(f"output_size must be at most {LONGEST}, got {output_size}")
         self.size = tuple(both)
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
@@ -34,10 +37,10 @@ class AdaptiveAvgPool2d(Layer):
         if x.ndim != 4 or 0 in x.shape[2:]:
             self.fail(f"expected x of shape (N, C, H, W), got {tuple(x.shape)}")
         needs_input_grad = ctx.needs_input_grad
-        rows, columns = (
-            bins(length, size or length)
-            for length, size in zip(x.shape[2:], self.size, strict=True)
-        )
+        height, width = (size or n for size, n in zip(self.size, x.shape[2:], strict=True))
+        if slip := absurd(x.shape[2:], (height, width)):
+            self.fail(slip)
+        rows, columns = bins(x.shape[2], height), bins(x.shape[3], width)
         # Rows first: whole rows of pixels are added up, which lie in one run of memory.
         down, back_down = mean_along(xp, batch_last(xp, x), rows, 0)
         y, back_across = mean_along(xp, down, columns, 1)

@@ -1,21 +1,22 @@
 """Layers made of layers."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from portanet.backend import Array
 from portanet.checks import instance, word
 from portanet.nn.graph import Node, concat
 from portanet.nn.layer import Layer
-from portanet.nn.tree import ParameterTree
+from portanet.nn.tree import ParameterTree, join
 
 
 class Sequential(Layer):
     """Layers one after another: y = fₖ(… f₂(f₁(x))).
 
     ``Sequential(a, b)`` numbers its children "0", "1"; ``Sequential({"c1": a, "f": b})`` names
-    them. ``model["c1"]`` or ``model[0]`` gives one back. A layer may stand in several places: it
-    has one set of parameters, and its gradients are summed.
+    them. ``model["c1"]`` or ``model[0]`` gives one back, ``model[:2]`` a Sequential of the same
+    layers. A layer may stand in several places: it has one set of parameters, and its gradients are
+    summed.
 
     Shapes: those of the children. Nothing before the first parameters computes a gradient by its
     input unless the context asks for it.
@@ -46,8 +47,17 @@ class Sequential(Layer):
             x = layer(x)
         return x
 
-    def __getitem__(self, key: str | int) -> Layer:
+    @overload
+    def __getitem__(self, key: slice) -> "Sequential": ...
+    @overload
+    def __getitem__(self, key: str | int) -> Layer: ...
+    def __getitem__(self, key: str | int | slice) -> Layer:
         layers: dict[str, Layer] = self.children
+        if isinstance(key, slice):
+            part = Sequential(dict(list(layers.items())[key]))
+            for name, layer in self.named_layers():  # their names stay those of this network
+                layer._name = join(self._name, name)
+            return part
         if isinstance(key, int):
             if not -len(layers) <= key < len(layers):
                 self.fail(f"no layer {key}; there are {len(layers)}", IndexError)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from portanet.backend import Array
 from portanet.checks import instance, integer
+from portanet.display import shown
 from portanet.random import Key
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Context:
         self.updates: dict[tuple[Layer, str], Array] = {}
         self._key = None if rng is None else instance("rng", rng, Key)
         self._path: tuple[str, ...] = ()
+
+    __repr__ = shown
 
     @property
     def rng(self) -> Key | None:

@@ -8,13 +8,13 @@ composite's own pullback goes through the notes backwards.
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from math import inf
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-from weakref import WeakKeyDictionary
 
 from portanet.backend import Array, backend_of
 from portanet.checks import integer
+from portanet.nn.calls import calls_of
 from portanet.nn.context import Context, Gradients, Pullback, no_pullback
-from portanet.nn.tree import ParameterTree
 
 if TYPE_CHECKING:
     from portanet.nn.layer import Layer
@@ -24,7 +24,8 @@ class Node:
     """An array on its way through a composite.
 
     ``layer(node)`` runs a layer of the composite; ``a + b``, ``a - b`` and ``a * b`` join two nodes
-    of equal shape element by element, ``0.1 * a`` scales one, `concat` joins several along an axis.
+    of equal shape element by element, `sum` adds several, `concat` joins them along an axis. With
+    numbers there are ``1 + a``, ``1 - a``, ``0.1 * a``, ``a / 2``, and ``-a``.
     `value` is the array.
     """
 
@@ -39,22 +40,36 @@ class Node:
         """The array's shape."""
         return tuple(self.value.shape)
 
-    def __add__(self, other: "Node") -> "Node":
+    def __add__(self, other: "Node | float") -> "Node":
+        if not isinstance(other, Node):
+            return self._graph.join(self.value + _number("+", other), lambda dy: (dy,), self)
         a, b = _pair("+", self, other)
         return self._graph.join(a + b, lambda dy: (dy, dy), self, other)
 
-    def __sub__(self, other: "Node") -> "Node":
+    def __sub__(self, other: "Node | float") -> "Node":
+        if not isinstance(other, Node):
+            return self + -_number("-", other)
         a, b = _pair("-", self, other)
         return self._graph.join(a - b, lambda dy: (dy, -dy), self, other)
 
+    def __rsub__(self, other: float) -> "Node":
+        return -self + other
+
+    def __neg__(self) -> "Node":
+        return self._graph.join(-self.value, lambda dy: (-dy,), self)
+
     def __mul__(self, other: "Node | float") -> "Node":
-        if isinstance(other, (int, float)):
-            factor = float(other)
+        if not isinstance(other, Node):
+            factor = _number("*", other)
             return self._graph.join(self.value * factor, lambda dy: (dy * factor,), self)
         a, b = _pair("*", self, other)
         return self._graph.join(a * b, lambda dy: (dy * b, dy * a), self, other)
 
-    __rmul__ = __mul__
+    def __truediv__(self, other: float) -> "Node":
+        divisor = _number("/", other)
+        return self._graph.join(self.value / divisor, lambda dy: (dy / divisor,), self)
+
+    __radd__, __rmul__ = __add__, __mul__
     __array_ufunc__ = None  # NumPy's functions refuse a node by name
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -92,46 +107,17 @@ def concat(nodes: Sequence[Node], axis: int = 1) -> Node:
     return graph.join(xp.permute_dims(joined, (ndim - 1, *range(ndim - 1))), back, *nodes)
 
 
-def _pair(sign: str, a: Node, b: Any) -> tuple[Array, Array]:
-    if not isinstance(b, Node):
-        raise TypeError(f"a node in compute {sign} {type(b).__name__}: both must be nodes")
+def _number(sign: str, b: Any) -> float:
+    if not isinstance(b, Real):  # which NumPy's are, too
+        kind = type(b).__name__
+        raise TypeError(f"a node in compute {sign} {kind}: expected a number, or a node after +-*")
+    return float(b)
+
+
+def _pair(sign: str, a: Node, b: Node) -> tuple[Array, Array]:
     if a.shape != b.shape:
         a._graph.fail(f"{a.shape} {sign} {b.shape}: both nodes must have the same shape")
     return a.value, b.value
-
-
-class Call(NamedTuple):
-    """What a composite knows of a layer that it may call."""
-
-    name: str  # dotted, within the composite
-    gradients: dict[str, str]  # the composite's names for its gradients
-    trained: bool  # whether it has parameters that are not frozen
-
-
-# By composite, with the count of changes to any tree at which it was made.
-_known: WeakKeyDictionary[ParameterTree, tuple[int, dict[ParameterTree, Call]]] = (
-    WeakKeyDictionary()
-)
-
-
-def calls_of(composite: ParameterTree) -> dict[ParameterTree, Call]:
-    """Return what a composite may call: every layer within.
-
-    Where a layer is used in two places, it has the name of the first, and its gradients are summed.
-    A frozen layer's are left out.
-    """
-    found = _known.get(composite)
-    changes = ParameterTree.changes  # before the walk, during which another thread may add to it
-    if found is None or found[0] != changes:
-        names = {owner: n for n, owner in composite.owners().items()}
-        calls = {}
-        for name, layer in composite.named_layers():
-            trained = {k: o for k, o in layer.owners().items() if not o[0].frozen}
-            gradients = {key: names[owner] for key, owner in trained.items()}
-            calls[layer] = Call(name, gradients, bool(gradients))
-        del calls[composite]
-        found = _known[composite] = changes, calls
-    return found[1]
 
 
 class Step(NamedTuple):

@@ -1,12 +1,12 @@
 """Losses: one number for a batch, and its gradient by the scores."""
 
-from inspect import signature
 from math import inf
 from numbers import Real
 from typing import Any, NoReturn, Protocol
 
 from portanet.backend import Array, backend_of, dtype_name
 from portanet.checks import Named, word
+from portanet.overriding import check_override
 
 
 class LossPullback(Protocol):
@@ -29,12 +29,22 @@ class Loss(metaclass=Named):
     With ``reduction="sum"`` nothing is divided: the normalizer is 1. With ``reduction="none"`` the
     value is no number but the array of the wₙ ℓₙ; a Trainer refuses it, for it has no gradient.
 
-    A loss implements `vjp` and says in `normalizer` what it divides by.
+    A loss implements `vjp` and says in `normalizer` what it divides by. One that compares samples
+    with one another, as contrastive losses and Cox's do, sets ``couples_samples = True`` in its
+    class: its batches stay whole, so it need not look at `normalizer`. Of all others a Trainer, and
+    `check_gradients`, make sure that the parts of a batch sum to the whole.
     """
 
+    # Whether a sample's share depends on the others of its batch.
+    couples_samples = False
     metrics: tuple[str, ...] = ()  # what a Trainer reports beside this loss by default
     reduction = "mean"
     _last_call: tuple[LossPullback, Array] | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in ("vjp", "normalizer"):
+            check_override(cls, name, Loss)
 
     def vjp(
         self,
@@ -173,16 +183,6 @@ class Loss(metaclass=Named):
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_last_call": None}  # a pullback cannot be copied or pickled
-
-    def __repr__(self) -> str:
-        options = signature(type(self)).parameters.values()
-        given = [(o.name, getattr(self, o.name, o.default), o.default) for o in options]
-        told = ", ".join(f"{name}={v!r}" for name, v, usual in given if not _same(v, usual))
-        return f"{type(self).__name__}({told})"
-
-
-def _same(value: Any, usual: Any) -> bool:
-    return value is usual or (isinstance(value, int | float | str) and value == usual)
 
 
 def by_sample(xp: Any, values: Array, ndim: int) -> Array:

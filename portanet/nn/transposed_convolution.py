@@ -2,7 +2,7 @@
 
 from portanet.backend import Array
 from portanet.checks import pair
-from portanet.im2col import batch_first, batch_last, crop, pad
+from portanet.im2col import absurd, batch_first, batch_last, crop, pad
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.convolution import ConvolutionLayer
 from portanet.nn.window import Size
@@ -108,6 +108,8 @@ class ConvTranspose2d(ConvolutionLayer):
         )
         if min(height, width) < 1:
             self.fail(f"padding leaves nothing of images of {tuple(x.shape[2:])}")
+        if slip := absurd(x.shape[2:], (height, width)):
+            self.fail(slip)
         return height, width
 
     def extra_repr(self) -> str:

@@ -22,8 +22,7 @@ class ParameterTree(metaclass=Named):
     the same ones, and keep them until `initialize`.
     """
 
-    # Whether an output depends on the other samples of its batch, as in batch normalisation; such a
-    # network's batches are never cut into parts.
+    # Whether an output depends on the other samples of its batch.
     couples_samples = False
     _frozen = False
     changes: ClassVar[int] = 0  # counts what was added, removed and frozen, in any tree
@@ -222,7 +221,10 @@ class ParameterTree(metaclass=Named):
         backend = get_backend()
         params = {}
         for n, p in self._parameters.items():
-            params[n] = p.draw(backend, key.child(join(dotted, n)), weight, bias)
+            try:
+                params[n] = p.draw(backend, key.child(join(dotted, n)), weight, bias)
+            except MemoryError as error:
+                self.fail(f"no room for its {n} of shape {p.shape}: {error}", MemoryError)
         self._own_params.replace(params)
         self._own_buffers.replace({n: b.draw(backend) for n, b in self._buffers.items()})
 

@@ -1,9 +1,11 @@
 """Callbacks: what happens around the epochs of a run."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 from portanet.backend import Array
-from portanet.checks import Named, flag, integer, number, sign_of
+from portanet.checks import Named, flag, integer, listed, number, sign_of
+from portanet.overriding import check_hooks
 
 if TYPE_CHECKING:
     from portanet.train.trainer import Trainer
@@ -15,7 +17,27 @@ class Callback(metaclass=Named):
     A callback ends the run after the current step by setting ``trainer.stop_training = True``. One
     that remembers something from epoch to epoch overrides `state_dict` and `load_state_dict`, too,
     so that a checkpoint holds it.
+
+    What is no mean over samples, such as the F1 score of the whole validation data, a callback adds
+    to the epoch's numbers; they are in the history then, and what is named in `adds` can be watched
+    by `EarlyStopping` further down the list, by ``ReduceLROnPlateau`` and the Trainer's `monitor`::
+
+        class F1(pn.Callback):
+            adds = ("val_f1",)
+
+            def on_epoch_end(self, trainer, epoch, logs):
+                logs["val_f1"] = f1_score(y, trainer.predict(x).argmax(1))
+
+        Trainer(…, callbacks=[F1(), EarlyStopping("val_f1", mode="max")])
+
+    Raises TypeError for a subclass with another ``on_…`` than these: nothing would call it.
     """
+
+    adds: tuple[str, ...] = ()  # the numbers that `on_epoch_end` adds to each epoch's
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        check_hooks(cls, Callback, "on_")
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
         """Before the first epoch."""
@@ -27,7 +49,10 @@ class Callback(metaclass=Named):
         """After each update of the parameters, counted from 1."""
 
     def on_epoch_end(self, trainer: "Trainer", epoch: int, logs: dict[str, float]) -> None:
-        """After an epoch and its validation, with the numbers that the history records."""
+        """After an epoch and its validation, with the numbers that the history records.
+
+        What is added to them is recorded, too.
+        """
 
     def on_fit_end(self, trainer: "Trainer") -> None:
         """After the last epoch, also of an interrupted run."""
@@ -38,6 +63,11 @@ class Callback(metaclass=Named):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict`; called after `on_fit_begin`."""
+
+
+def added_by(callbacks: Iterable[Callback]) -> list[str]:
+    """Return the names of the numbers that callbacks add to each epoch's."""
+    return [name for callback in callbacks for name in listed("adds", callback.adds)]
 
 
 class EarlyStopping(Callback):
@@ -73,15 +103,21 @@ class EarlyStopping(Callback):
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
         """Forget earlier runs; raise ValueError where the quantity will not be there."""
-        if self.monitor not in trainer.quantities:
+        known = trainer._place.quantities
+        if self.monitor not in known:
             raise ValueError(
-                f"EarlyStopping watches {self.monitor!r}, but there are "
-                f"{', '.join(trainer.quantities)}; a val_… quantity needs validation_data"
+                f"EarlyStopping watches {self.monitor!r}, but there are {', '.join(known)}; a "
+                "val_… quantity needs validation_data, or a callback that names it in `adds`"
             )
         self._forget()
 
     def on_epoch_end(self, trainer: "Trainer", epoch: int, logs: dict[str, float]) -> None:
         """Compare with the best epoch so far."""
+        if self.monitor not in logs:
+            raise ValueError(
+                f"EarlyStopping watches {self.monitor!r}, which is not there yet: the callback "
+                "that adds it comes first"
+            )
         value = self.sign * logs[self.monitor]
         if value > self.best + self.min_delta:
             self.best, self.waited = value, 0

@@ -8,7 +8,7 @@ from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
 from portanet.random import Key
-from portanet.train.source import Batch
+from portanet.train.batch import Batch
 
 
 class _Watch(Context):

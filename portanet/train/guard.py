@@ -1,5 +1,7 @@
 """What becomes of steps whose numbers are not finite."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -15,6 +17,7 @@ OnNan = Literal["raise", "skip", "rollback"]
 MODES = get_args(OnNan)
 WINDOWS = {"raise": 512, "skip": 512, "rollback": 32}
 Copies = list[tuple[Array, Array]]
+Hypers = dict[str, dict[str, Any]]  # by group
 
 
 class Guard:
@@ -30,14 +33,22 @@ class Guard:
 
     Losses and parameters are looked at every `WINDOWS` steps, at the end of an epoch and before a
     checkpoint; then the state is kept as a good one. Where reading a loss does not wait for a
-    device, one that is not finite is seen at once.
+    device, one that is not finite is seen at once. To roll back, they are also looked at after an
+    epoch's first, second, fourth, … step: so that one bad step undoes no more than half of even a
+    short epoch. The run ends where an epoch's steps are all undone.
+
+    Hyperparameters are not part of a state that is gone back to: they are set from outside, by a
+    schedule or a callback. Steps that are done again have those that they had.
     """
 
     def __init__(self, trainer: "Trainer") -> None:
         self._trainer, self._mode = trainer, trainer.on_nan
         self._at_once = not trainer.model.backend.asynchronous and self._mode != "skip"
-        self._part = trainer.unfinished  # the epoch in hand
+        self._part = trainer._place.unfinished  # the epoch in hand
         self._settled = 0 if self._part is None else self._part.steps  # steps of it that are good
+        self._hypers: list[Hypers] = []  # of the steps since
+        self._weights: dict[str, Array] = {}
+        self._state: dict[str, Any] = {}
         self._keep()
 
     def before(self) -> Copies:
@@ -52,6 +63,8 @@ class Guard:
     def update(self, before: Copies, grads: Gradients, numbers: dict[str, Any]) -> None:
         """Do the optimizer's step, and undo it where it is to be skipped."""
         trainer, loss = self._trainer, numbers["loss"]
+        if self._mode == "raise":
+            self._hypers.append(self.hyper)
         trainer.optimizer.step(grads)
         if self._mode != "raise":
             numbers["undone"] = 0.0
@@ -67,7 +80,9 @@ class Guard:
 
     def is_due(self, part: "Unfinished", loss: Any) -> bool:
         """Say whether to look at the numbers after a step."""
-        return part.steps % WINDOWS[self._mode] == 0 or (self._at_once and not isfinite(loss))
+        steps, window = part.steps, WINDOWS[self._mode]
+        doubled = self._mode == "rollback" and steps < window and steps & (steps - 1) == 0
+        return doubled or steps % window == 0 or (self._at_once and not isfinite(loss))
 
     def settle(self, part: "Unfinished") -> bool:
         """Look at what the steps since the last time gave; this waits for the device.
@@ -91,19 +106,45 @@ class Guard:
             self._keep()
         return True
 
-    def go_back(self, part: "Unfinished") -> None:
-        """Bring the run to the last good state, where its steps are to be done again."""
+    @contextmanager
+    def gone_back(self, part: "Unfinished") -> Iterator[Iterable[Hypers]]:
+        """Bring the run to the last good state; give the hyperparameters of the steps since.
+
+        For the steps to be done again with them; those of now are put back at the end.
+        """
+        now = self.hyper
         if self._mode == "raise":
             self._restore()
             self._trainer.step -= part.steps - self._settled
-            del part.sums.rows()[self._settled :], part.rates[self._settled :]
+            part.forget(self._settled, self._trainer.history)
+        try:
+            yield self._hypers
+        finally:
+            self.hyper = now
 
     def _keep(self) -> None:
         """Remember the present state, where it may be gone back to."""
+        self._hypers = []
         if self._mode != "skip":
+            self._weights, self._state = {}, {}  # or there would be two copies for a while
             self._weights = self._trainer.model.state_dict()
             self._state = self._trainer.optimizer.state_dict()
 
     def _restore(self) -> None:
+        groups = self._trainer.optimizer.groups.values()
+        present = [(group, group.initial, group.hyper) for group in groups]
         self._trainer.model.load_state_dict(self._weights)
         self._trainer.optimizer.load_state_dict(self._state)
+        for group, initial, hyper in present:
+            group.initial, group.hyper = initial, hyper
+
+    @property
+    def hyper(self) -> Hypers:
+        """Copies of the optimizer's hyperparameters, which can be set."""
+        groups = self._trainer.optimizer.groups.items()
+        return {name: dict(group.hyper) for name, group in groups}
+
+    @hyper.setter
+    def hyper(self, hypers: Hypers) -> None:
+        for name, hyper in hypers.items():
+            self._trainer.optimizer.groups[name].hyper.update(hyper)

@@ -1,6 +1,7 @@
 """What a training run recorded, and its picture."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, KeysView, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ class Best:
 
     epoch: int
     value: float
-    weights: dict[str, Array]
+    weights: dict[str, Array] = field(repr=False)
 
 
 class History:
@@ -27,7 +28,8 @@ class History:
     interrupted: the number of the signal that ended the run, such as Ctrl-C's 2, or 0. A program
         that ends because of it returns ``128 + interrupted``.
 
-    ``history["val_loss"]`` is short for ``history.epochs["val_loss"]``.
+    ``history["val_loss"]`` is short for ``history.epochs["val_loss"]``, and ``in``, `keys` and
+    iteration are those of `epochs`; but ``len(history)`` is the number of epochs.
     """
 
     def __init__(self) -> None:
@@ -41,8 +43,21 @@ class History:
             raise KeyError(f"no quantity {quantity!r} in the history; there are: {known}")
         return self.epochs[quantity]
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.epochs)
+
+    def __contains__(self, quantity: object) -> bool:
+        return quantity in self.epochs
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of the quantities."""
+        return self.epochs.keys()
+
     def __len__(self) -> int:
         return len(self.epochs.get("loss", ()))
+
+    def __repr__(self) -> str:
+        return f"<History of {len(self)} epochs: {', '.join(self) or 'nothing yet'}>"
 
     def append(self, logs: dict[str, float]) -> None:
         """Record an epoch; a quantity that earlier epochs lacked is NaN there."""
@@ -53,6 +68,18 @@ class History:
             column.append(value)
         for column in self.epochs.values():
             column.extend([float("nan")] * (done + 1 - len(column)))
+
+    def complete(self, added: Mapping[str, Any]) -> dict[str, float]:
+        """Add numbers to the last epoch and return them; raise TypeError where one is none."""
+        numbers = {}
+        for quantity, value in added.items():
+            try:
+                numbers[quantity] = float(value)
+            except (TypeError, ValueError):
+                raise TypeError(f"logs[{quantity!r}] must be a number, got {value!r}") from None
+        for quantity, value in numbers.items():
+            self.epochs.setdefault(quantity, [float("nan")] * len(self))[-1] = value
+        return numbers
 
     def state_dict(self) -> dict[str, Any]:
         """Return the numbers, as `load_state_dict` takes them."""

@@ -54,13 +54,14 @@ def total(name: str, metric: Metric, scores: Array, target: Array) -> tuple[Arra
     Raises ValueError where it is not one a sample, or one for each position of a sample's scores.
     """
     xp, values, counted = backend_of(scores).xp, metric(scores, target), None
-    if isinstance(values, tuple):
+    if isinstance(values, tuple) and len(values) == 2:
         values, counted = values
     shape = tuple(scores.shape)
-    if tuple(values.shape) not in (shape[:1], shape[:1] + shape[2:]):
+    got = tuple(values.shape) if hasattr(values, "shape") else None
+    if got not in (shape[:1], shape[:1] + shape[2:]):
         raise ValueError(
-            f"metric {name!r}: expected one value for each sample, shape ({scores.shape[0]},), "
-            f"got shape {tuple(values.shape)}"
+            f"metric {name!r}: expected an array with one value for each sample, shape "
+            f"({shape[0]},), got {type(values).__name__ if got is None else f'shape {got}'}"
         )
     return xp.sum(values), prod(values.shape) if counted is None else xp.count_nonzero(counted)
 
@@ -96,11 +97,20 @@ def named(metric: str | Metric) -> tuple[str, Metric]:
     return metric, METRICS[metric]
 
 
-def recorded(metrics: Iterable[str], validated: bool, monitor: str) -> tuple[str, ...]:
-    """Return what a run's epochs record; raise ValueError where `monitor` should be among it."""
+def recorded(
+    metrics: Iterable[str], added: Iterable[str], monitor: str, validated: bool
+) -> tuple[str, ...]:
+    """Return what a run's epochs record; raise ValueError where `monitor` should be among it.
+
+    `added` names what callbacks add.
+    """
     names = ("loss", *metrics)
     if validated:
         names += tuple(f"val_{name}" for name in names)
-        if monitor not in names:
-            raise ValueError(f"monitor {monitor!r} is none of {', '.join(names)}")
+    for name in added:
+        if name in RESERVED or name in names:
+            raise ValueError(f"callbacks: the name {name!r} in `adds` is taken")
+        names += (name,)
+    if validated and monitor not in names:
+        raise ValueError(f"monitor {monitor!r} is none of {', '.join(names)}")
     return names

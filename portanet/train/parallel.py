@@ -2,8 +2,8 @@
 
 How a batch is cut depends on its shape alone, never on the number of threads, and the parts'
 gradients are summed in the parts' order: so the result is the same to the last bit however many
-threads there are. Networks with a layer that couples the samples of a batch, or that keeps running
-statistics, are not cut.
+threads there are. Where a layer or the loss couples the samples of a batch, or a layer keeps
+running statistics, batches are not cut.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,8 +13,11 @@ from contextvars import copy_context
 from typing import Any, NamedTuple, Self, TypeVar
 
 from portanet.backend import Array, Backend
+from portanet.nn.context import Context
 from portanet.nn.layer import Layer
-from portanet.train.source import Batch
+from portanet.nn.loss import Loss
+from portanet.nn.parts import check_parts
+from portanet.train.batch import Batch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,16 +33,18 @@ class Part(NamedTuple):
 class Team:
     """The threads of a run; the caller's own is one of them. Use it in a ``with`` block.
 
+    A loss that is given is looked at once, before a batch is cut: its parts must sum to the whole.
+
     Threads are started when there is first something to share; the library's own are held back
     from the first batch on that the backend would have in parts.
     """
 
-    def __init__(self, backend: Backend, model: Layer) -> None:
-        self.backend = backend
+    def __init__(self, backend: Backend, model: Layer, loss: Loss | None = None) -> None:
+        self.backend, self._model, self._unchecked = backend, model, loss
         # Running statistics follow one batch after the other, so such a network has one thread.
         self._whole = any(
             layer.couples_samples or layer.own_buffers for _, layer in model.named_layers()
-        )
+        ) or (loss is not None and loss.couples_samples)
         self._stack = ExitStack()
         self._threads: ThreadPoolExecutor | None = None
         self._held = False
@@ -52,8 +57,16 @@ class Team:
         self._threads, self._held = None, False
 
     def parts(self, batch: Batch) -> Iterator[Part]:
-        """Yield the batch in parts of the size that the backend works best with."""
+        """Yield the batch in parts of the size that the backend works best with.
+
+        Of the first batch a few samples show whether the loss can be taken in parts at all.
+        """
         samples = batch.x.shape[0]
+        if self._unchecked is not None:
+            x, y, weight = (_cut(array, 0, 8) for array in batch)
+            scores, _ = self._model.vjp(x, Context(needs_input_grad=False, needs_pullback=False))
+            check_parts(self._unchecked, scores, y, weight)
+            self._unchecked = None
         size = None if self._whole else self.backend.part_size(tuple(batch.x.shape))
         if size is not None and not self._held:  # a single part, too: it is small
             self._stack.enter_context(self.backend.one_thread_each())
@@ -96,4 +109,4 @@ class Team:
 
 
 def _cut(array: Array | None, start: int, stop: int) -> Array | None:
-    return None if array is None else array[start:stop, ...]
+    return None if array is None else array[start : min(stop, array.shape[0]), ...]

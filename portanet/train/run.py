@@ -1,8 +1,7 @@
 """One call of `Trainer.fit`: epochs, steps, and what is kept so that the run can go on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice, takewhile
 from math import ceil, inf
 from time import perf_counter
@@ -11,23 +10,18 @@ from typing import TYPE_CHECKING, Any
 from portanet.nn.context import Gradients
 from portanet.optim.schedule import Schedule
 from portanet.random import Key
+from portanet.train.batch import NO_BATCH
+from portanet.train.callback import added_by
 from portanet.train.checkpoints import Checkpoints
 from portanet.train.diagnosis import all_finite, diagnosis, is_spoilt
-from portanet.train.guard import Guard
+from portanet.train.guard import Guard, Hypers
 from portanet.train.history import Best, History
 from portanet.train.interrupt import Interrupt
-from portanet.train.memory import no_room
+from portanet.train.memory import no_room_for
 from portanet.train.parallel import Team
 from portanet.train.progress import Progress
 from portanet.train.source import Source
-from portanet.train.step import (
-    NO_BATCH,
-    Sums,
-    evaluation,
-    gradients,
-    gradients_alone,
-    grouped,
-)
+from portanet.train.step import Sums, evaluation, gradients, grouped
 from portanet.train.unfinished import Unfinished
 
 if TYPE_CHECKING:
@@ -57,7 +51,8 @@ class Run:
         trainer = self.trainer
         self.checkpoints, self.guard = checkpoints, Guard(trainer)
         self.interrupt = Interrupt(terminate=checkpoints is not None)
-        with self.shown, Team(trainer.model.backend, trainer.model) as self.team, self.interrupt:
+        team = Team(trainer.model.backend, trainer.model, trainer.loss)
+        with self.shown, team as self.team, self.interrupt:
             if checkpoints is not None:
                 checkpoints.clear()
             # What cannot be written is told before anything is trained. A run that was killed may
@@ -65,11 +60,15 @@ class Run:
             self._save(best=resumed is not None and resumed["running"])
             if resumed is not None and not self.goes_on:
                 self.shown.say("this run is finished: nothing is left to train")
-            while self.goes_on and not self.interrupt.requested:
-                ended = self._train_epoch() and self._end_epoch()
-                self._save(best=ended)
+            try:
+                while self.goes_on and not self.interrupt.requested:
+                    ended = self._train_epoch() and self._end_epoch()
+                    self._save(best=ended)
+            finally:  # whoever looks for an error wants the losses that led to it
+                if trainer._place.unfinished is not None:
+                    trainer._place.unfinished.record(trainer.history)
             trainer.history.interrupted = self.interrupt.requested
-            trainer.call("on_fit_end")
+            trainer._call("on_fit_end")
             if not self.goes_on:
                 self._finish()
         return trainer.history
@@ -79,17 +78,16 @@ class Run:
         """Whether there is still something to train."""
         trainer = self.trainer
         within = trainer.epoch < self.last_epoch and trainer.step < self.last_step
-        return trainer.unfinished is not None or (within and not trainer.stop_training)
+        return trainer._place.unfinished is not None or (within and not trainer.stop_training)
 
     def _train_epoch(self) -> bool:
         """Train to the end of the epoch and return True, or False where it was interrupted."""
         trainer, accumulate = self.trainer, self.accumulate
-        part = trainer.unfinished
+        part = trainer._place.unfinished
         if part is None:
-            part = trainer.unfinished = Unfinished(
-                Sums(trainer.model.backend, trainer.loss.reduction)
-            )
-            trainer.call("on_epoch_begin", trainer.epoch)
+            sums = Sums(trainer.model.backend, trainer.loss.reduction)
+            part = trainer._place.unfinished = Unfinished(sums)
+            trainer._call("on_epoch_begin", trainer.epoch)
         left = None if self.last_step == inf else int(self.last_step - trainer.step)
         whole = self.source.steps and ceil(self.source.steps / accumulate) - part.steps
         self.shown.begin(trainer.epoch, min((n for n in (whole, left) if n), default=None))
@@ -99,11 +97,10 @@ class Run:
             self._train_step(group, part)
             part.seconds = perf_counter() - started
             self.shown.step()
-            trainer.call("on_step_end", trainer.step)
+            trainer._call("on_step_end", trainer.step)
             if trainer.stop_training:
                 break
             if self.interrupt.requested:
-                part.record(trainer.history)
                 return False
             if self.checkpoints is not None and self.checkpoints.is_due(trainer.step):
                 self._save()
@@ -134,9 +131,7 @@ class Run:
         except Exception as error:
             if not self.team.backend.is_out_of_memory(error):
                 raise
-            batch, size = batches[0], batches[0].x.shape[0]
-            some = partial(gradients_alone, model, loss, batch, key)
-            raise no_room(self.team.backend, error, size, some) from error
+            raise no_room_for(model, loss, batches[0], key, self.accumulate, error) from error
 
     def _count(self, part: Unfinished, numbers: dict[str, Any]) -> None:
         self.trainer.step += 1
@@ -147,28 +142,29 @@ class Run:
         """Look at the numbers so far; raise FloatingPointError where they are not finite."""
         if self.guard.settle(part):
             return
-        trainer, last = self.trainer, part.steps
-        self.guard.go_back(part)
-        found = self._trace(part, last)
+        trainer = self.trainer
+        with self.guard.gone_back(part) as hypers:
+            found = self._trace(part, hypers)
         raise FloatingPointError(
             f"step {trainer.step + 1} (epoch {trainer.epoch + 1}): {found}; a lower rate, "
             "ClipGradNorm or on_nan='skip' may help"
         )
 
-    def _trace(self, part: Unfinished, last: int) -> str:
+    def _trace(self, part: Unfinished, hypers: Iterable[Hypers]) -> str:
         """Do an epoch's steps again up to the first that is not finite; say what is not."""
         trainer, model = self.trainer, self.trainer.model
         if not self.source.repeatable:
             return "from here on something is not finite, and the data cannot be gone back to"
         first = part.steps * self.accumulate
         batches = grouped(self.source.batches(trainer.epoch, first), self.accumulate)
-        for group in islice(batches, last - part.steps):
+        for hyper, group in zip(hypers, batches, strict=False):
             buffers = [(b, b + 0) for b in model.buffers.values()]
             key, grads, numbers = self._gradients(group)
             if not all_finite([numbers["loss"], *grads.values()]):
                 for buffer, copy in buffers:
                     buffer[...] = copy
                 return diagnosis(model, trainer.loss, group, key)
+            self.guard.hyper = hyper
             trainer.optimizer.step(grads)
             self._count(part, numbers)
         if is_spoilt(model):
@@ -177,7 +173,7 @@ class Run:
 
     def _end_epoch(self) -> bool:
         """Validate, record, tell the schedule and the callbacks; False where interrupted before."""
-        trainer, part = self.trainer, self.trainer.unfinished
+        trainer, part = self.trainer, self.trainer._place.unfinished
         assert part is not None
         part.record(trainer.history)
         samples = sum(row["samples"] for row in part.sums.rows())
@@ -191,15 +187,34 @@ class Run:
             if found is None:
                 return False
             logs |= {f"val_{name}": value for name, value in found.items()}
-            self._keep_best(logs[trainer.monitor])
-        if trainer.schedule is not None:
-            trainer.schedule.observe(logs)
         trainer.history.append(logs)
         trainer.epoch += 1
-        trainer.unfinished = None
-        self.shown.end(trainer.epoch - 1, logs)
-        trainer.call("on_epoch_end", trainer.epoch - 1, logs)
+        trainer._place.unfinished = None
+        late = added_by(trainer.callbacks)  # numbers that the best epoch may be chosen by
+        if not late:
+            self._judge(logs)
+        before = logs.copy()
+        epoch = trainer.epoch - 1  # a callback may go back to an earlier state
+        trainer._call("on_epoch_end", epoch, logs)
+        added = {n: v for n, v in logs.items() if n not in before or v is not before[n]}
+        logs |= trainer.history.complete(added)
+        if lacking := [name for name in late if name not in logs]:
+            raise ValueError(f"a callback was to add {lacking} to the logs of on_epoch_end")
+        self.shown.end(epoch, logs)
+        if late:
+            self._judge(logs)
         return True
+
+    def _judge(self, logs: dict[str, float]) -> None:
+        """Keep the parameters of the best epoch so far; tell the schedule of the last one."""
+        trainer = self.trainer
+        if self.validation is not None or trainer.monitor in added_by(trainer.callbacks):
+            value, best, sign = logs[trainer.monitor], trainer.best, trainer._sign
+            # A NaN is never the best: it is above nothing.
+            if sign * value > (-inf if best is None else sign * best.value):
+                trainer.best = Best(len(trainer.history) - 1, value, trainer.model.state_dict())
+        if trainer.schedule is not None:
+            trainer.schedule.observe(logs)
 
     def _validate(self, validation: Source) -> dict[str, float] | None:
         """Return the numbers of the validation data, or None where it was interrupted."""
@@ -213,30 +228,23 @@ class Run:
             return None
         return None if self.interrupt.requested else found
 
-    def _keep_best(self, value: float) -> None:
-        """Keep the parameters, where the epoch that has just been validated is the best."""
-        trainer, best = self.trainer, self.trainer.best
-        # A NaN is never the best: it is above nothing.
-        if trainer.sign * value > (-inf if best is None else trainer.sign * best.value):
-            trainer.best = Best(len(trainer.history), value, trainer.model.state_dict())
-
     def _finish(self) -> None:
         """Note that this call of `fit` is done; where that cannot be saved, it is not."""
-        trainer = self.trainer
-        trainer.calls, trainer.running = trainer.calls + 1, False
+        place = self.trainer._place
+        place.calls, place.running = place.calls + 1, False
         try:
             self._save()
         except BaseException:
-            trainer.calls, trainer.running = trainer.calls - 1, True
+            place.calls, place.running = place.calls - 1, True
             raise
 
     def _save(self, best: bool = False) -> None:
         """Write a checkpoint; `best` gives it that name, too, where the last epoch is the best."""
-        trainer = self.trainer
+        trainer, part = self.trainer, self.trainer._place.unfinished
         if self.checkpoints is None:
             return
-        if trainer.unfinished is not None:
-            self._settle(trainer.unfinished)
+        if part is not None:
+            self._settle(part)
         last = len(trainer.history) - 1
         is_best = trainer.best is not None and trainer.best.epoch == last
-        self.checkpoints.write(trainer, best and is_best and trainer.unfinished is None)
+        self.checkpoints.write(trainer, best and is_best and part is None)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def state_of(trainer: "Trainer", callbacks: bool = True) -> dict[str, Any]:
     """Return copies of everything that decides how a run goes on; see `Trainer.state_dict`."""
-    best, unfinished, schedule = trainer.best, trainer.unfinished, trainer.schedule
+    place, best, schedule = trainer._place, trainer.best, trainer.schedule
+    unfinished = place.unfinished
     if unfinished is not None:
         unfinished.record(trainer.history)
     return {
@@ -33,13 +34,13 @@ def state_of(trainer: "Trainer", callbacks: bool = True) -> dict[str, Any]:
         "history": trainer.history.state_dict(),
         "best": best and vars(best) | {"weights": dict(best.weights)},
         "unfinished": unfinished and unfinished.state_dict(),
-        "layout": trainer.layout,
+        "layout": place.layout,
         "seed": trainer.seed,
         "epoch": trainer.epoch,
         "step": trainer.step,
-        "calls": trainer.calls,
-        "running": trainer.running,
-        "began": trainer.began,
+        "calls": place.calls,
+        "running": place.running,
+        "began": place.began,
         "stop_training": trainer.stop_training,
     }
 
@@ -89,11 +90,14 @@ def _restore(trainer: "Trainer", state: Mapping[str, Any]) -> None:
         best["value"],
         {name: backend.asarray(array) for name, array in best["weights"].items()},
     )
-    trainer.unfinished = None
+    place = trainer._place
+    place.unfinished = None
     if unfinished is not None:
-        trainer.unfinished = Unfinished(Sums(backend, trainer.loss.reduction))
-        trainer.unfinished.load_state_dict(unfinished)
-    for name in ("layout", "seed", "epoch", "step", "calls", "running", "began", "stop_training"):
+        place.unfinished = Unfinished(Sums(backend, trainer.loss.reduction))
+        place.unfinished.load_state_dict(unfinished)
+    for name in ("layout", "calls", "running", "began"):
+        setattr(place, name, state[name])
+    for name in ("seed", "epoch", "step", "stop_training"):
         setattr(trainer, name, state[name])
 
 
@@ -127,7 +131,8 @@ def saved_state(
 ) -> dict[str, Any] | None:
     """Return the state that `fit` is to go on from, or None where that is the present one."""
     if resume is None:
-        if checkpoints and checkpoints.files() and checkpoints.folder.resolve() != trainer.folder:
+        own = trainer._place.folder
+        if checkpoints and checkpoints.files() and checkpoints.folder.resolve() != own:
             raise ValueError(
                 f"{checkpoints.folder} holds checkpoints of an earlier run: resume='auto' goes on "
                 "with it; a new run needs a folder of its own"
@@ -144,7 +149,7 @@ def saved_state(
     if checkpoints is None:
         raise ValueError("resume='auto' needs checkpoint=FOLDER")
     found = checkpoints.latest()
-    return found if found and call_of(found) >= trainer.calls else None
+    return found if found and call_of(found) >= trainer._place.calls else None
 
 
 def call_of(state: Mapping[str, Any]) -> int:
@@ -152,20 +157,34 @@ def call_of(state: Mapping[str, Any]) -> int:
     return int(state["calls"]) - (not state["running"])
 
 
+def go_on(trainer: "Trainer", state: Mapping[str, Any], auto: bool) -> bool:
+    """Go on from a saved state; or return False where this call of `fit` is done already."""
+    place = trainer._place
+    if auto and call_of(state) > place.calls:
+        # A later call of `fit` has saved it, and will go on from it.
+        trainer.model.load_state_dict(state["model"])
+        trainer.history.load_state_dict(state["history"])
+        place.calls += 1
+        return False
+    restore(trainer, state, callbacks=False)
+    place.calls = call_of(state)
+    return True
+
+
 def begin(trainer: "Trainer", layout: dict[str, Any], resumed: bool) -> tuple[int, int]:
     """Begin a call of `fit`, or go on with one; return its first epoch and step."""
+    place = trainer._place
     if not resumed:
-        if trainer.unfinished is not None:  # an epoch that was interrupted is over
-            trainer.unfinished.record(trainer.history)
-            trainer.epoch, trainer.unfinished = trainer.epoch + 1, None
-        trainer.began, trainer.stop_training = (trainer.epoch, trainer.step), False
-    elif trainer.unfinished is not None and layout != trainer.layout:
-        names = [
-            name for name in layout | trainer.layout if layout.get(name) != trainer.layout.get(name)
-        ]
-        was, now = ({n: kept.get(n) for n in names} for kept in (trainer.layout, layout))
+        if place.unfinished is not None:  # an epoch that was interrupted is over, if it had begun
+            place.unfinished.record(trainer.history)
+            trainer.epoch += place.unfinished.steps > 0
+            place.unfinished = None
+        place.began, trainer.stop_training = (trainer.epoch, trainer.step), False
+    elif place.unfinished is not None and layout != place.layout:
+        names = [n for n in layout | place.layout if layout.get(n) != place.layout.get(n)]
+        was, now = ({n: kept.get(n) for n in names} for kept in (place.layout, layout))
         raise ValueError(
             f"the saved run stopped within an epoch of {was}; it cannot go on with {now}"
         )
-    trainer.layout, trainer.running, trainer.history.interrupted = layout, True, 0
-    return trainer.began
+    place.layout, place.running, trainer.history.interrupted = layout, True, 0
+    return place.began

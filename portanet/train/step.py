@@ -6,19 +6,14 @@ from math import nan
 from typing import Any
 
 from portanet.backend import Array, Backend
+from portanet.checks import integer
 from portanet.nn.context import Context, Gradients
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
 from portanet.random import Key
+from portanet.train.batch import NO_BATCH, Batch
 from portanet.train.metric import Metric, total
 from portanet.train.parallel import Part, Team
-from portanet.train.source import Batch
-
-NO_BATCH = (
-    "the data gave no batch: it is empty, or an iterator, which can be used only once; "
-    "give a DataLoader, a list, or an object whose iteration begins anew"
-)
-
 
 COUNT = " count"  # what a metric's sum is to be divided by, beside its name
 Numbers = dict[str, Any]
@@ -82,9 +77,11 @@ class Sums:
         return means | undone
 
     def _read(self, values: list[Any]) -> list[float]:
-        if isinstance(values[0], (int, float)):
+        arrays = [value for value in values if not isinstance(value, (int, float))]
+        if not arrays:  # nothing to wait for
             return [float(value) for value in values]
-        return [float(v) for v in self._backend.to_numpy(self._backend.xp.stack(values))]
+        read = iter(self._backend.to_numpy(self._backend.xp.stack(arrays)))
+        return [float(v if isinstance(v, (int, float)) else next(read)) for v in values]
 
 
 def gradients(
@@ -164,6 +161,17 @@ def _sum(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
     for other in others:
         first = {name: first[name] + value for name, value in other.items()}
     return first
+
+
+def joined(accumulate: int, loss: Loss) -> int:
+    """Return how many batches make an update, or raise ValueError where the loss cannot be so."""
+    accumulate = integer("accumulate", accumulate)
+    if accumulate > 1 and loss.couples_samples:
+        raise ValueError(
+            f"accumulate={accumulate}: {type(loss).__name__} compares the samples of a batch, so "
+            "it is no sum over several; take larger batches"
+        )
+    return accumulate
 
 
 def grouped(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:

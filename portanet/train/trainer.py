@@ -1,33 +1,31 @@
 """The training loop: fit, evaluate, predict."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import ceil, inf
+from math import ceil, inf, nan
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from portanet.backend import Array
 from portanet.checks import Named, flag, instance, integer, listed, one_of_them, sign_of, word
 from portanet.checks import path as as_path
-from portanet.data.loader import DataLoader
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
 from portanet.optim.optimizer import Optimizer
 from portanet.optim.schedule import Schedule
 from portanet.random import Key, fresh_seed
-from portanet.train.callback import Callback
+from portanet.train.callback import Callback, added_by
 from portanet.train.checkpoints import Checkpoints, read_run, write_run
 from portanet.train.guard import MODES, OnNan
 from portanet.train.history import Best, History
+from portanet.train.inputs import inputs
 from portanet.train.metric import Metric, by_name, recorded
 from portanet.train.parallel import Team
 from portanet.train.progress import Progress
 from portanet.train.run import Run
 from portanet.train.source import ClassWeight, Source
-from portanet.train.state import begin, call_of, restore, restore_callbacks, saved_state, state_of
-from portanet.train.step import evaluation
-from portanet.train.unfinished import Unfinished
-
-EVALUATION = 256  # samples in a batch where nothing is kept for a backward pass
+from portanet.train.state import begin, go_on, restore, restore_callbacks, saved_state, state_of
+from portanet.train.step import evaluation, joined
+from portanet.train.unfinished import Place
 
 
 class Trainer(metaclass=Named):
@@ -42,12 +40,13 @@ class Trainer(metaclass=Named):
             ``metric(scores, target) -> (N,)`` or (N, d₁, …); by default what suits the loss.
         callbacks: called around epochs and steps, in this order.
         seed: of the order of samples and of dropout's masks; None takes fresh entropy.
-        monitor: by which quantity of the validation the best epoch is chosen.
+        monitor: by which quantity of the validation, or of a callback, the best epoch is chosen.
         mode: ``"min"`` or ``"max"``: which of its values is the best; ``"auto"`` knows it of
             losses, errors and accuracies.
         on_nan: what becomes of a step whose loss or gradients are not finite: ``"raise"`` an error
             that names the layer where it began, ``"skip"`` the update, or ``"rollback"`` to the
-            last state that was found good.
+            last state that was found good. The memory for one more copy of the parameters and the
+            optimizer's arrays is the price of each; ``"skip"`` makes it in each step.
 
     Calling `fit` again continues the run. `history` holds all its numbers, `best` the best epoch's
     parameters where there was validation data; `restore_best` puts them into the model.
@@ -68,7 +67,7 @@ class Trainer(metaclass=Named):
     ) -> None:
         self.model, self.loss = instance("model", model, Layer), instance("loss", loss, Loss)
         self.optimizer = instance("optimizer", optimizer, Optimizer)
-        self.schedule = None if schedule is None else instance("schedule", schedule, Schedule)
+        self.schedule = None if schedule is None else instance("schedule", schedule, Schedule).own()
         if optimizer.owners != model.owners():
             raise ValueError("Trainer: the optimizer was made for another model")
         self.metrics = by_name(loss.metrics if metrics is None else metrics, loss)
@@ -76,18 +75,13 @@ class Trainer(metaclass=Named):
             instance("callbacks", c, Callback) for c in listed("callbacks", callbacks)
         ]
         self.seed = fresh_seed() if seed is None else Key(seed).seed
-        self.monitor, self.sign = monitor, sign_of(monitor, mode)
+        self.monitor, self._sign = monitor, sign_of(monitor, mode)
         self.history = History()
         self.best: Best | None = None
         self.on_nan = word("on_nan", on_nan, *MODES)
         self.epoch, self.step = 0, 0  # epochs and updates done
         self.stop_training = False
-        self.unfinished: Unfinished | None = None  # the epoch in hand
-        self.began = (0, 0)  # epoch and step at which the last call of fit began
-        self.calls, self.running = 0, False  # calls of fit that were done, whether one is in hand
-        self.layout: dict[str, Any] = {}  # how the data are cut into batches
-        self.folder: Path | None = None  # where this trainer has saved
-        self.quantities: tuple[str, ...] = ()  # what the run's epochs record
+        self._place = Place()
 
     @one_of_them
     def fit(
@@ -97,7 +91,7 @@ class Trainer(metaclass=Named):
         epochs: int | None = None,
         steps: int | None = None,
         batch_size: int | None = None,
-        shuffle: bool = True,
+        shuffle: bool | None = None,
         validation_data: Any = None,
         class_weight: ClassWeight = None,
         sample_weight: Array | None = None,
@@ -114,7 +108,7 @@ class Trainer(metaclass=Named):
             steps: instead, how many updates to do; arrays are then sampled with replacement, and
                 an iterable begins again when it is exhausted.
             batch_size: samples in a batch, where arrays are given; 32 by default.
-            shuffle: whether each epoch takes the arrays' samples in a new order.
+            shuffle: whether each epoch takes the arrays' samples in a new order; True by default.
             validation_data: evaluated after each epoch, in the same forms as `data`.
             class_weight: weights by class index, a dict (others weigh 1) or an array (K,).
             sample_weight: weights (N,) by sample; the loss is the weighted mean.
@@ -128,8 +122,9 @@ class Trainer(metaclass=Named):
         Ctrl-C ends the run after the current step, and with a `checkpoint` SIGTERM does, too; then
         it is written, and the history marked `interrupted`.
 
-        Raises ValueError or TypeError for data that does not fit the model or the loss: for arrays
-        before anything is trained, for memory maps and iterables when the batch comes. Raises
+        Raises ValueError or TypeError for data that does not fit the model, the loss or a metric:
+        for arrays before anything is trained, for memory maps and iterables when the batch comes;
+        RuntimeError where the model's layers are others than the optimizer's. Raises
         FloatingPointError for numbers that are not finite, see `on_nan`, and OSError where a
         checkpoint cannot be written; the trainer is then as after the last step.
         """
@@ -138,38 +133,34 @@ class Trainer(metaclass=Named):
         epochs = 1 if epochs is None and steps is None else epochs
         epochs = None if epochs is None else integer("epochs", epochs)
         steps = None if steps is None else integer("steps", steps)
-        accumulate = integer("accumulate", accumulate)
+        accumulate = joined(accumulate, self.loss)
         checkpoints, progress = Checkpoints.of(checkpoint), flag("progress", progress)
-        state = saved_state(self, checkpoints, resume)
-        if state is not None and resume == "auto" and call_of(state) > self.calls:
-            # A later call of `fit` has saved it, and will go on from it; this one was done.
-            self.model.load_state_dict(state["model"])
-            self.history.load_state_dict(state["history"])
-            self.calls += 1
+        self.optimizer.check_model(self.model)
+        state, place = saved_state(self, checkpoints, resume), self._place
+        if state is not None and not go_on(self, state, auto=resume == "auto"):
             return self.history
-        if state is not None:
-            restore(self, state, callbacks=False)
-            self.calls = call_of(state)
         order = {"shuffle": shuffle, "replacement": steps is not None, "seed": self.seed}
         weights = {"sample_weight": sample_weight, "class_weight": class_weight}
-        source = self._source(data, batch_size=batch_size, **order, **weights)
+        source = self._source(data, training=True, batch_size=batch_size, **order, **weights)
+        whole = source.steps and ceil(source.steps / accumulate)  # an epoch's updates, where known
+        source.try_out(self.metrics, epochs or 1, to_the_end=not steps or steps >= (whole or inf))
         validation = None
         if validation_data is not None:
-            validation = self._source(validation_data, default_size=EVALUATION)
+            validation = self._source(validation_data)
             validation.check_weight("validation_data")
-        self.quantities = recorded(self.metrics, validation is not None, self.monitor)
+            times = epochs or ceil((steps or 1) / (whole or inf))
+            validation.try_out(self.metrics, times, to_the_end=False)
+        added = added_by(self.callbacks)
+        place.quantities = recorded(self.metrics, added, self.monitor, validation is not None)
         layout = {"accumulate": accumulate, "metrics": list(self.metrics), "on_nan": self.on_nan}
         epoch, step = begin(self, source.layout() | layout, state is not None)
-        self.folder = None if checkpoints is None else checkpoints.folder.resolve()
-        planned = steps  # updates, where their number is known beforehand
-        if epochs is not None:
-            planned = source.steps and epochs * ceil(source.steps / accumulate)
+        place.folder = None if checkpoints is None else checkpoints.folder.resolve()
         schedule = self.schedule
         if schedule is not None:
-            schedule = schedule.spanning(step, planned)
-            schedule.check(self.quantities)
+            schedule = schedule.spanning(step, steps or (whole and epochs and epochs * whole))
+            schedule.check(place.quantities)
         self.model.backend.prepare_training()
-        self.call("on_fit_begin")
+        self._call("on_fit_begin")
         if state is not None:
             restore_callbacks(self, state)
         last_epoch = inf if epochs is None else epoch + epochs
@@ -178,28 +169,38 @@ class Trainer(metaclass=Named):
         run = Run(self, source, validation, schedule, accumulate, last_epoch, last_step, shown)
         return run.execute(checkpoints, state)
 
+    @one_of_them
     def evaluate(
         self, data: Any, *, batch_size: int | None = None, sample_weight: Array | None = None
     ) -> dict[str, float]:
         """Return the mean loss and metrics over the data, in the forms that `fit` takes."""
-        options = {"batch_size": batch_size, "default_size": EVALUATION}
-        source = self._source(data, sample_weight=sample_weight, **options)
-        with Team(self.model.backend, self.model) as team:
+        source = self._source(data, batch_size=batch_size, sample_weight=sample_weight)
+        with Team(self.model.backend, self.model, self.loss) as team:
             return evaluation(self.model, self.loss, source.batches(0), self.metrics, team)
 
-    def predict(self, x: Any, *, batch_size: int = EVALUATION) -> Array:
-        """Return the model's scores for all samples of an array, in inference mode, where it is."""
-        if isinstance(x, tuple):
-            raise TypeError("predict takes x alone, got a tuple")
+    @one_of_them
+    def predict(self, x: Any, *, batch_size: int | None = None) -> Array:
+        """Return the model's scores for all samples, in inference mode, on its backend.
+
+        `x` is an array, a DataLoader in order, or an iterable of batches: x alone, or (x, …).
+        """
         backend = self.model.backend
-        loader = DataLoader(x if hasattr(x, "device") else backend.asarray(x), batch_size)
-        scores = [self.model(backend.asarray(part)) for (part,) in loader]
+        scores = [self.model(part) for part in inputs(x, backend, batch_size)]
         return backend.xp.concat(scores, axis=0)
+
+    def last_loss(self) -> float:
+        """Return the last step's loss, such as in `Callback.on_step_end`; waits for the device.
+
+        `history.steps` has it, too, when the epoch has ended. NaN before the first step.
+        """
+        if self._place.unfinished is not None:
+            self._place.unfinished.record(self.history)
+        return (self.history.steps["loss"] or [nan])[-1]
 
     def restore_best(self) -> Best:
         """Put the best epoch's parameters into the model and return what is known of it."""
         if self.best is None:
-            raise RuntimeError("there is no best epoch: fit was not given validation_data")
+            raise RuntimeError(f"no best epoch: no validation_data, or no finite {self.monitor}")
         self.model.load_state_dict(self.best.weights)
         return self.best
 
@@ -244,7 +245,6 @@ class Trainer(metaclass=Named):
     def _source(self, data: Any, **options: Any) -> Source:
         return Source(data, self.model, self.loss, self.model.backend, **options)
 
-    def call(self, event: str, *args: Any) -> None:
-        """Call a method of every callback."""
+    def _call(self, event: str, *args: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self, *args)

@@ -1,6 +1,7 @@
-"""An epoch in the middle: what a run that is ended there must know to go on."""
+"""Where a run is: its calls of `fit`, and what one that ends within an epoch must know to go on."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from portanet.train.history import History
@@ -28,6 +29,14 @@ class Unfinished:
         history.steps["lr"] += self.rates[self.recorded :]
         self.recorded = len(rows)
 
+    def forget(self, first: int, history: History) -> None:
+        """Drop the steps from the `first` on, counted from 0: they are to be done again."""
+        del self.sums.rows()[first:], self.rates[first:]
+        if (extra := self.recorded - first) > 0:
+            for column in history.steps.values():
+                del column[-extra:]
+            self.recorded = first
+
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` takes; the history must have its steps."""
         rows = self.sums.rows()
@@ -41,3 +50,16 @@ class Unfinished:
         self.sums.rows()[:] = rows
         self.rates, self.seconds = list(state["rates"]), float(state["seconds"])
         self.recorded = len(rows)
+
+
+@dataclass
+class Place:
+    """Where a trainer is in its run, from one call of `fit` to the next."""
+
+    unfinished: Unfinished | None = None  # the epoch in hand
+    began: tuple[int, int] = (0, 0)  # epoch and step at which the last call of fit began
+    calls: int = 0  # calls of fit that were done
+    running: bool = False  # whether one is in hand
+    layout: dict[str, Any] = field(default_factory=dict)  # how the data are cut into batches
+    folder: Path | None = None  # where this trainer has saved
+    quantities: tuple[str, ...] = ()  # what the run's epochs record

@@ -59,6 +59,7 @@ LINES = [
     ("pn.asarray", lambda: pn.asarray(X * NAN, "int64"), ValueError, "cannot become int64"),
     ("pn.asarray", lambda: pn.asarray([3.7, 1e30], "int32"), ValueError, "cannot become int32"),
     ("pn.asarray", lambda: pn.asarray([300, -1], "uint8"), ValueError, "cannot become uint8"),
+    ("pn.asarray", lambda: pn.asarray([0.9, 2.0], "int64"), ValueError, "numbers, not all of them whole, from 0.9 to 2.0 cannot become int64"),
     # --- randomness ---
     ("pn.Key", lambda: pn.Key(1.5), TypeError, "a seed must be an integer, got 1.5"),
     ("pn.Key", lambda: pn.Key("0"), TypeError, "a seed must be an integer, got '0'"),

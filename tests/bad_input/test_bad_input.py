@@ -78,8 +78,7 @@ CALLED_BY_PORTANET = {
     "pn.Backend": set(dir(pn.Backend)) - {"asarray", "retyped"},  # by layers
     "pn.Callback": set(dir(pn.Callback)),  # by the Trainer
     "pn.Checkpoints": set(dir(pn.Checkpoints)),  # by the Trainer
-    "pn.History": {"append", "load_state_dict", "plot"},  # by the Trainer; plots need matplotlib
-    "pn.Trainer": {"call"},
+    "pn.History": {"append", "complete", "load_state_dict", "plot"},  # by the Trainer, or a picture
     "nn.Context": {"child", "run"},  # by containers
     "nn.Layer": {"fail", "named_layers"},
     "data.Transform": {"fail"},

@@ -22,6 +22,7 @@ NO_BATCH = {c.id for c in LAYERS if len(c.shape) == 1} | {"flatten-all"}
 FLOATS = [c for c in LAYERS if c.indices is None]
 every_case = pytest.mark.parametrize("case", LAYERS, ids=ids(LAYERS))
 every_case_of_floats = pytest.mark.parametrize("case", FLOATS, ids=ids(FLOATS))
+BATCHES = [c for c in LAYERS if c.id not in NO_BATCH]
 
 
 def passed(case: LayerCase, x: Any, dy: Any = None, training: bool = True) -> Any:
@@ -39,6 +40,13 @@ def passed(case: LayerCase, x: Any, dy: Any = None, training: bool = True) -> An
 
 def layers_of(case: LayerCase) -> list[Any]:
     return [layer for _, layer in case.make().named_layers()]
+
+
+APART = [  # cases whose samples do not depend on each other
+    c
+    for c in FLOATS
+    if c.id not in NO_BATCH and not any(layer.couples_samples for layer in layers_of(c))
+]
 
 
 def assert_close(found: Any, expected: Any, rtol: float, atol: float) -> None:
@@ -108,10 +116,8 @@ def test_every_library_refuses_the_same(case: LayerCase, library: Any) -> None:
                 assert_close(found, expected, 1e-9, 1e-12)
 
 
-@every_case
+@pytest.mark.parametrize("case", BATCHES, ids=ids(BATCHES))
 def test_a_batch_of_nothing(case: LayerCase) -> None:
-    if case.id in NO_BATCH:
-        pytest.skip("it has no batch")
     pn.set_backend("numpy", dtype="float64")
     x = case.x()[:0]
     for training in (True, False):
@@ -168,10 +174,8 @@ def test_any_layout_in_memory(case: LayerCase, tmp_path: Path) -> None:
 # --- numbers -------------------------------------------------------------------------------------
 
 
-@every_case_of_floats
+@pytest.mark.parametrize("case", APART, ids=ids(APART))
 def test_a_bad_number_stays_in_its_sample(case: LayerCase) -> None:
-    if case.id in NO_BATCH or any(layer.couples_samples for layer in layers_of(case)):
-        pytest.skip("its samples depend on each other")
     pn.set_backend("numpy", dtype="float64")
     for training in case.modes:
         expected = passed(case, case.x(), training=training)

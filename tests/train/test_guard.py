@@ -227,22 +227,22 @@ def test_the_mean_of_an_epoch_leaves_skipped_steps_out():
 
 
 @pytest.mark.parametrize("where", ["forward", "backward"])
-def test_rollback_goes_back_to_the_last_good_state(where, asynchronous, monkeypatch):
-    monkeypatch.setitem(WINDOWS, "rollback", 3)
+def test_rollback_goes_back_to_the_last_good_state(where, asynchronous):
     spoil, kept = Spoil(**{where: float("nan")}), Keeping()
-    run = trainer(spoil, (8,), on_nan="rollback", callbacks=[SpoilSteps(spoil, (8,)), kept])
+    run = trainer(spoil, on_nan="rollback", callbacks=[SpoilSteps(spoil, (BAD,)), kept])
     history = fit(run)
-    # Steps 7, 8 and 9 are undone when they are read; step 10 goes on from where step 6 ended. A
-    # loss that is not finite is seen at once, where that does not wait: step 8's, or step 9's.
-    seen = 8 if where == "forward" and not asynchronous else 9
-    assert history["undone"] == [0.0, seen - 6.0, 0.0]
+    # After steps 7, 8 and 10, the first, second and fourth of their epoch, the numbers are read: 9
+    # and 10 are undone then, and 11 goes on from where 8 ended. A loss that is not finite is seen
+    # at once, where that does not wait.
+    seen = BAD if where == "forward" and not asynchronous else 10
+    assert history["undone"] == [0.0, seen - 8.0, 0.0]
     assert np.isfinite(history["loss"]).all()
     assert run.step == 18
     whole, plain = trainer(Spoil(), ()), Keeping()
     whole.callbacks.append(plain)
     fit(whole)
-    for name, array in kept.after[6].items():
-        np.testing.assert_array_equal(array, plain.after[6][name])
+    for name, array in kept.after[seen].items():
+        np.testing.assert_array_equal(array, plain.after[8][name])
     for name, array in kept.after[18].items():
         assert np.isfinite(array).all(), name
 
@@ -262,6 +262,69 @@ def test_rollback_restores_before_the_next_step(monkeypatch):
     for name, array in kept.after[12].items():
         if "running" not in name and "batches" not in name:
             np.testing.assert_array_equal(array, kept.after[3][name])
+
+
+@pytest.mark.usefixtures("asynchronous")
+def test_a_bad_last_step_does_not_end_short_epochs_with_rollback():
+    last = (6, 12, 18)
+    history = fit(trainer(Spoil(forward=float("nan")), last, on_nan="rollback"))
+    assert history["undone"] == [2.0, 2.0, 2.0]  # those since the fourth
+
+
+class Rates(pn.Callback):
+    """Sets the rate of the next step by its number, from 0."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def on_step_end(self, trainer, step):
+        for group in trainer.optimizer.groups.values():
+            group.hyper["lr"] = group.initial["lr"] * self.rate(step)
+
+
+@pytest.mark.usefixtures("asynchronous")
+@pytest.mark.parametrize("mode", ["raise", "rollback"])
+def test_hyperparameters_that_a_callback_set_stay(mode):
+    spoil, rates = Spoil(backward=float("nan")), Rates(lambda step: 1.0 / (1 + step))
+    run = trainer(
+        spoil,
+        make=lambda model: optim.SGD(model, lr=0.1, groups={"fc2": {"lr": 0.5}}),
+        on_nan=mode,
+        callbacks=[SpoilSteps(spoil, (12,)), rates],
+    )
+    if mode == "raise":
+        with pytest.raises(FloatingPointError, match="which is, done again"):
+            fit(run)
+    else:
+        fit(run)
+    assert run.step == {"raise": 12, "rollback": 18}[mode]
+    for group, lr in (("", 0.1), ("fc2", 0.5)):
+        assert run.optimizer.groups[group].hyper["lr"] == pytest.approx(lr / (1 + run.step))
+        assert run.optimizer.groups[group].initial["lr"] == lr
+    assert run.history.steps["lr"] == pytest.approx([0.1 / (1 + k) for k in range(run.step)])
+
+
+@pytest.mark.usefixtures("asynchronous")
+@pytest.mark.parametrize("asked", [False, True])
+def test_after_an_error_the_history_has_the_steps_until_then_as_they_were(asked):
+    class Ask(pn.Callback):
+        def on_step_end(self, trainer, step):
+            if asked:
+                losses.append(trainer.last_loss())
+
+    losses = []
+    model = nn.Sequential(nn.Linear(3, 1)).initialize(0)
+    # From the fourth step on the rate is such that the fifth has no finite loss.
+    callbacks = [Ask(), Rates(lambda step: 1.0 if step < 3 else 1e201)]
+    run = pn.Trainer(model, nn.MSELoss(), optim.SGD(model, lr=0.1), callbacks=callbacks)
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=r"^step 5 "):
+        run.fit((X, X[:, :1] * 3), epochs=4, batch_size=8, progress=False)
+    assert run.step == 4
+    assert run.history.steps["lr"] == pytest.approx([0.1, 0.1, 0.1, 1e200])
+    assert np.isfinite(run.history.steps["loss"]).all()
+    assert len(run.history.steps["loss"]) == 4
+    assert not asked or losses[:4] == run.history.steps["loss"]
+    assert run.optimizer.hyper["lr"] == pytest.approx(1e200)
 
 
 def test_an_unknown_mode_is_refused():

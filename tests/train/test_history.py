@@ -24,6 +24,16 @@ def test_quantities_by_name():
     assert "val_f1" not in history.epochs
 
 
+def test_quantities_as_of_a_mapping():
+    history = recorded()
+    assert "loss" in history
+    assert "val_f1" not in history
+    assert (
+        list(history) == list(history.keys()) == ["loss", "accuracy", "lr", "seconds", "val_loss"]
+    )
+    assert dict(history)["loss"] == history["loss"]
+
+
 def test_plot(tmp_path):
     pytest.importorskip("matplotlib")
     figure = recorded().plot(tmp_path / "history.png")

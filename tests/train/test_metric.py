@@ -50,6 +50,20 @@ def test_a_sum_is_that_of_all_samples(library: Any, batch_size: int, accumulate:
     assert run.fit((x, target), **options)["loss"][-1] == pytest.approx(whole)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_only_some_batches_have_weights(library: Any, first: int, accumulate: int) -> None:
+    x, target = numbers("x", (12, 4)), numbers("y", (12, 3))
+    weight = np.arange(1.0, 7.0)
+    batches = [(x[:6], target[:6], weight), (x[6:], target[6:])]
+    batches = batches[first:] + batches[:first]
+    run = trainer(nn.Sequential(nn.Linear(4, 3)), nn.MSELoss())
+    whole = run.evaluate((x, target, np.append(weight, np.ones(6))))["loss"]
+    assert run.evaluate(batches)["loss"] == pytest.approx(whole)
+    history = run.fit(batches, accumulate=accumulate, progress=False)
+    assert history["loss"][0] == pytest.approx(whole)
+
+
 def test_nothing_that_counts() -> None:
     run = trainer(nn.Sequential(nn.Linear(4, 3)), nn.CrossEntropyLoss())
     with pytest.raises(ValueError, match="all samples weigh 0, or are ignored"):

@@ -5,8 +5,8 @@ import pytest
 
 import portanet as pn
 from portanet import nn, optim
+from portanet.train.batch import Batch
 from portanet.train.parallel import Team
-from portanet.train.source import Batch
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 3, 20, 20)).astype("float32")
@@ -122,3 +122,22 @@ def test_the_threads_of_the_selected_backend_are_the_trainers():
     assert model.backend.threads == 3
     assert model.to(dtype="float64").backend.dtype == "float64"
     assert model.backend.threads == 3
+
+
+def test_blas_threads_come_back_however_runs_overlap() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads() -> list[int]:
+        pools = threadpoolctl.threadpool_info()
+        return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
+
+    backend = pn.set_backend("numpy")
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = threads()
+        one, other = backend.one_thread_each(), pn.set_backend("numpy").one_thread_each()
+        one.__enter__()
+        other.__enter__()
+        one.__exit__(None, None, None)  # the first to begin ends first
+        assert set(threads()) <= {1}
+        other.__exit__(None, None, None)
+        assert threads() == before

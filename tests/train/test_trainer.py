@@ -1,7 +1,9 @@
 """fit, evaluate, predict: on arrays, loaders and iterables, by epochs and by steps."""
 
+import pickle
 import signal
 import threading
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import portanet as pn
 from portanet import nn, optim
 from portanet.data import DataLoader
+from portanet.train.checkpoints import read_run
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -103,9 +106,8 @@ def test_class_weight_is_a_sample_weight_by_class(given):
     assert_same_weights(by_class, by_sample, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["numpy", "strict"])
-def test_integer_weights_meet_class_weights(name):
-    with pn.use_backend(name):
+def test_integer_weights_meet_class_weights(library):
+    with pn.use_backend(library.name):
         model = nn.Sequential(nn.Linear(4, 3)).initialize(0)
         trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model, lr=0.1))
         fit(trainer, batch_size=20, sample_weight=np.arange(60) % 2, class_weight={1: 0.5})
@@ -156,12 +158,38 @@ def test_steps_of_an_iterable_begin_again():
     assert trainer.step == 5
 
 
-def test_a_used_up_generator_is_an_error():
-    batches = ((X, Y) for _ in range(2))
+def test_an_iterator_is_good_for_one_epoch():
+    batches = [(X, Y)] * 2
+    trainer, once = make(), "of .*, an iterator, which can be used only once: give a DataLoader"
+    for iterator in (iter(batches), (batch for batch in batches), map(tuple, batches)):
+        with pytest.raises(ValueError, match=once):
+            fit(trainer, iterator, epochs=2)
+        for options in ({"epochs": 2}, {"steps": 5}):  # of 4 steps an epoch
+            with pytest.raises(ValueError, match=once):
+                fit(trainer, batch_size=16, validation_data=iterator, **options)
+    assert trainer.step == 0
+    for options in ({"epochs": 1}, {"steps": 4}):
+        fit(trainer, batch_size=16, validation_data=iter(batches), **options)
+    assert len(fit(trainer, iter(batches))) == 3
+    with pytest.raises(ValueError, match="epoch 4: the data gave no batch: it is empty, or an"):
+        fit(trainer, iter([]))
+
+
+def test_an_object_that_begins_anew_may_be_its_own_iterator():
+    class Batches:
+        def __iter__(self):
+            self.left = 2
+            return self
+
+        def __next__(self):
+            if not self.left:
+                raise StopIteration
+            self.left -= 1
+            return X, Y
+
     trainer = make()
-    with pytest.raises(ValueError, match="an iterator, which can be used only once"):
-        fit(trainer, batches, epochs=2)
-    assert trainer.step == 2
+    fit(trainer, Batches(), epochs=3, validation_data=Batches())
+    assert trainer.step == 6
 
 
 def test_schedule_counts_steps_or_epochs():
@@ -235,16 +263,14 @@ def test_own_metric_and_regression():
         )
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch"])
-def test_runs_on_a_backend(name):
-    if name == "torch":
-        pytest.importorskip("torch")
-    with pn.use_backend(name) as backend:
+def test_runs_on_a_backend(library):
+    pn.set_backend("numpy")
+    with pn.use_backend(library.name) as backend:
         model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
         model.initialize(0)
         trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model, lr=0.1, momentum=0.9))
         history = fit(trainer, epochs=3, batch_size=16, validation_data=(X, Y))
-        assert backend.name == pn.backend_of(*model.params.values()).name == name
+        assert backend.name == pn.backend_of(*model.params.values()).name == library.name
     reference = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
     same = pn.Trainer(reference, nn.CrossEntropyLoss(), optim.SGD(reference, lr=0.1, momentum=0.9))
     expected = fit(same, epochs=3, batch_size=16, validation_data=(X, Y))
@@ -279,6 +305,20 @@ def test_ctrl_c_ends_after_the_step_and_marks_the_history(capsys):
     assert "interrupted" in capsys.readouterr().err
     trainer.callbacks.clear()
     assert not fit(trainer, batch_size=16).interrupted
+
+
+@pytest.mark.usefixtures("pythons_handler")
+@pytest.mark.parametrize("copied", [deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])
+def test_a_copy_of_a_trainer_goes_on_as_it_does(copied):
+    trainer = make(callbacks=[StopAt(6, press)], schedule=optim.ReduceLROnPlateau(monitor="loss"))
+    fit(trainer, epochs=5, batch_size=16, validation_data=(X, Y))
+    assert trainer.step == 6  # the second of four of an epoch
+    trainer.callbacks.clear()
+    other = copied(trainer)
+    histories = [fit(run, epochs=2, batch_size=16) for run in (trainer, other)]
+    assert histories[0] is not histories[1]
+    assert histories[0].steps == histories[1].steps
+    assert_same_weights(trainer, other, rtol=0)
 
 
 @pytest.mark.usefixtures("pythons_handler")
@@ -427,19 +467,72 @@ def test_names_of_metrics_that_are_taken(name):
 
 
 @pytest.mark.parametrize(
-    "metric",
-    [lambda s, y: s.mean(), lambda s, y: s, lambda s, y: abs(s[:, :1] - y)],
-    ids=["mean", "matrix", "broadcast"],
+    ("metric", "got"),
+    [
+        (lambda s, y: s.mean(), r"shape \(\)"),
+        (lambda s, y: s, r"shape \(\d+, 3\)"),
+        (lambda s, y: abs(s[:, :1] - y), r"shape \((\d+), \1\)"),
+        (lambda s, y: float(s[0, 0]), "float"),
+        (lambda s, y: s[:, 0].tolist(), "list"),
+        (lambda s, y: (s[:, 0], y, y), "tuple"),
+        (lambda s, y: None, "NoneType"),
+    ],
 )
-def test_a_metric_must_give_one_value_a_sample(metric):
-    with pytest.raises(ValueError, match="expected one value for each sample"):
+def test_a_metric_must_give_one_value_a_sample(metric, got):
+    expected = rf"metric 'mine': expected an array with one value for each sample, .* got {got}"
+    with pytest.raises(ValueError, match=expected):
         fit(make(metrics=[named("mine", metric)]), batch_size=16)
+
+
+HOOKS = {
+    "on_train_begin": "on_fit_begin",
+    "on_train_end": "on_fit_end",
+    "on_batch_end": "on_step_end",
+    "on_epoch_ends": "on_epoch_end",
+    "on_fit_beginning": "on_fit_begin",
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("base", [pn.Callback, pn.EarlyStopping])
+def test_a_hook_that_nothing_calls_is_refused(base, hook):
+    with pytest.raises(TypeError, match=f"Mine: nothing calls '{hook}'; did .* '{HOOKS[hook]}'?"):
+        type("Mine", (base,), {hook: lambda self, trainer: None})
+    with pytest.raises(TypeError, match="nothing calls 'on_x'; it takes on_epoch_begin, on_epoch"):
+        type("Mine", (base,), {"on_x": None})
+    type("Mine", (base,), {f"_{hook}": lambda self: None})  # one's own
+
+
+def test_hooks_take_what_they_are_called_with():
+    with pytest.raises(
+        TypeError, match=r"takes \(self, epoch, logs=None\), but is called with \(s"
+    ):
+
+        class Keras(pn.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                pass
+
+    seen = []
+
+    class Mine(pn.Callback):
+        def on_epoch_end(self, *args):
+            seen.append(args)
+
+        @staticmethod
+        def on_fit_end(trainer):
+            seen.append(trainer)
+
+    trainer = make(callbacks=[Mine()])
+    history = fit(trainer)
+    assert seen == [(trainer, 0, {name: history[name][0] for name in history}), trainer]
 
 
 def test_the_best_epoch_by_an_own_metric_and_never_a_nan():
     values = iter([float("nan"), 4.0, 2.0, 6.0])
 
     class Falling(pn.Callback):
+        value = 0.0
+
         def on_epoch_begin(self, trainer, epoch):
             self.value = next(values)
 
@@ -528,9 +621,225 @@ def test_where_memory_runs_out_the_batch_that_fits_is_told():
     with pytest.raises(MemoryError) as told:
         trainer.fit((x, x[:, :2]), batch_size=32, progress=False)
     assert str(told.value) == (
-        "batch_size=32 needs more memory than there is on numpy on cpu; batch_size=8 fits, "
-        "and with accumulate=4 it is the same update"
+        "batch_size=32 needs more memory than there is on numpy on cpu; batch_size=8 fits, and "
+        "with accumulate=4 it is nearly the same update (BatchNorm1d: of smaller batches)"
     )
     for name, array in before.items():
         np.testing.assert_array_equal(model.state_dict()[name], array)
     trainer.fit((x, x[:, :2]), batch_size=8, accumulate=4, progress=False)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_advice_where_memory_runs_out_is_the_same_update(accumulate):
+    def trained(most, **options):
+        trainer = make(layers=(Hungry(most),))
+        fit(trainer, (X[:48], Y[:48]), **options)
+        return trainer
+
+    with pytest.raises(MemoryError, match=rf"=4 fits, .*={4 * accumulate} it is the same update$"):
+        trained(4, batch_size=16, accumulate=accumulate)
+    small = trained(4, batch_size=4, accumulate=4 * accumulate)
+    large = trained(99, batch_size=16, accumulate=accumulate)
+    np.testing.assert_allclose(small.history.steps["loss"], large.history.steps["loss"])
+    assert_same_weights(small, large, rtol=1e-8)
+
+
+# --- what a review found --------------------------------------------------------------------------
+
+
+def test_layers_that_the_optimizer_does_not_have_are_refused():
+    class Net(nn.Layer):
+        def __init__(self):
+            self.body, self.head = nn.Linear(4, 8), nn.Linear(8, 3)
+
+        def compute(self, x):
+            return self.head(self.body(x))
+
+    model = Net().initialize(0)
+    trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model))
+    model.head = nn.Linear(8, 3).initialize(1)
+    with pytest.raises(RuntimeError, match=r"head\.bias, head\.weight: .* make a new optimizer"):
+        fit(trainer, ())
+    for part in ("model", "optimizer"):
+        trainer = make()
+        setattr(trainer, part, getattr(make(), part))
+        with pytest.raises(RuntimeError, match="make a new optimizer"):
+            fit(trainer)
+        assert (trainer.step, trainer.epoch) == (0, 0)
+
+
+def test_a_fit_that_fails_before_its_first_step_is_no_epoch(capsys):
+    trainer = make(layers=(Hungry(16),), schedule=optim.StepLR(1, 0.1), lr=0.1)
+    with pytest.raises(MemoryError, match="batch_size=15 fits"):
+        fit(trainer, batch_size=60)
+    with pytest.raises(ValueError, match="no classes"):
+        fit(trainer, [(X, Y)], class_weight={3: 2.0})
+    assert trainer.epoch == 0
+    history = trainer.fit((X, Y), epochs=2, batch_size=16)
+    assert history["lr"] == pytest.approx([0.1, 0.01])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:9] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+
+
+class Began(pn.Callback):
+    began = 0
+
+    def on_fit_begin(self, trainer):
+        self.began += 1
+
+
+ONE_LEFT = "41 samples in batches of 20 leave one for the last: BatchNorm1d '2': needs more than"
+LATE = {
+    "weight": ({"sample_weight": np.ones((60, 1))}, {}, r"weights of shape \(60,\), got \(60, 1\)"),
+    "class": ({"class_weight": {3: 1.0}}, {}, r"no classes \[3\]"),
+    "metric": ({}, {"metrics": [named("mine", lambda s, y: s.mean())]}, "metric 'mine': expected"),
+    "one left": (
+        {"data": (X[:41], Y[:41]), "batch_size": 20},
+        {"layers": (nn.BatchNorm1d(8),)},
+        ONE_LEFT + ".*drop_last=True",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LATE)
+def test_what_would_fail_in_a_step_is_told_before_anything_begins(case, tmp_path):
+    options, made, message = LATE[case]
+    began = Began()
+    trainer = make(callbacks=[began], **made)
+    with pytest.raises(ValueError, match=message):
+        fit(trainer, **options, checkpoint=tmp_path / "run")
+    assert not began.began
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_last_batch_of_one_sample_is_refused_only_where_it_comes():
+    def batch_norm():
+        return make(layers=(nn.BatchNorm1d(8),))
+
+    n = 21
+    data = X[:n], Y[:n]
+    fit(make(), data, batch_size=20)
+    fit(batch_norm(), data, batch_size=20, steps=3)  # drawn with replacement
+    fit(batch_norm(), DataLoader(data, 20, drop_last=True))
+    fit(batch_norm(), DataLoader(data, 20), steps=1)
+    fit(batch_norm(), data, batch_size=7, validation_data=(X[:1], Y[:1]))
+    with pytest.raises(ValueError, match="leave one for the last"):
+        fit(batch_norm(), DataLoader(data, 20), steps=2)
+    with pytest.raises(ValueError, match="in batches of 1 leave one"):
+        fit(batch_norm(), data, batch_size=1, steps=50)
+    # Several positions of one sample are enough for its statistics.
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Flatten(), nn.Linear(4, 3)).to(dtype="float64")
+    trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model))
+    fit(trainer, (np.reshape(data[0], (n, 2, 2)), data[1]), batch_size=20)
+    assert trainer.step == 2
+
+
+def test_shuffle_goes_with_arrays():
+    for value in (True, False):
+        for data in (DataLoader((X, Y), 16, shuffle=True), [(X, Y)]):
+            with pytest.raises(ValueError, match="shuffle goes with arrays; a loader or an iterab"):
+                fit(make(), data, shuffle=value)
+    shuffled, default, in_order, loader = (make() for _ in range(4))
+    fit(default, batch_size=16)
+    fit(shuffled, batch_size=16, shuffle=True)
+    fit(in_order, batch_size=16, shuffle=False)
+    fit(loader, DataLoader((X, Y), 16))
+    assert default.history.steps == shuffled.history.steps != in_order.history.steps
+    assert in_order.history.steps == loader.history.steps
+
+
+class Add(pn.Callback):
+    """Adds a number of its own to each epoch's, of the type that NumPy computes."""
+
+    adds = ("val_f1",)
+
+    def __init__(self, values=(0.3, 0.9, 0.5, 0.4, 0.2)):
+        self.values = values
+
+    def on_epoch_end(self, trainer, epoch, logs):
+        logs["val_f1"] = np.float64(self.values[epoch])
+
+
+def watching(*callbacks, **options):
+    return make(monitor="val_f1", mode="max", callbacks=list(callbacks), **options)
+
+
+def test_callbacks_add_to_an_epochs_numbers(capsys):
+    stop = pn.EarlyStopping("val_f1", mode="max", patience=2)
+    schedule = optim.ReduceLROnPlateau(mode="max", factor=0.5, patience=0, monitor="val_f1")
+    trainer = watching(Add(), stop, schedule=schedule, lr=0.1)
+    history = trainer.fit((X, Y), epochs=5, batch_size=16)
+    assert history["val_f1"] == [0.3, 0.9, 0.5, 0.4]
+    assert all(type(value) is float for value in history["val_f1"])
+    assert history["lr"] == [0.1, 0.1, 0.1, 0.05]
+    assert (trainer.best.epoch, trainer.best.value) == (1, 0.9)
+    assert "val_f1 0.9000" in capsys.readouterr().out.splitlines()[1]
+
+
+def test_what_is_added_is_there_when_a_run_goes_on(tmp_path):
+    class Fail(pn.Callback):
+        def on_step_end(self, trainer, step):
+            if step == 10:
+                raise RuntimeError("killed")
+
+    options = {"epochs": 4, "batch_size": 16, "validation_data": (X, Y), "checkpoint": tmp_path}
+    with pytest.raises(RuntimeError, match="killed"):
+        fit(watching(Add(), Fail()), **options)
+    trainer = watching(Add())
+    history = fit(trainer, **options, resume="auto")
+    assert history["val_f1"] == [0.3, 0.9, 0.5, 0.4]
+    assert (trainer.best.epoch, trainer.best.value) == (1, 0.9)
+    best = watching()
+    best.load_state_dict(read_run(tmp_path / "best.safetensors"))
+    assert best.history["val_f1"] == [0.3, 0.9]
+
+
+def test_what_nobody_adds_is_told():
+    class Silent(Add):
+        def on_epoch_end(self, trainer, epoch, logs):
+            pass
+
+    class Text(Add):
+        def on_epoch_end(self, trainer, epoch, logs):
+            logs["val_f1"] = "high"
+
+    class Unnamed(Add):
+        adds = ()
+
+    stop = pn.EarlyStopping("val_f1", mode="max")
+    with pytest.raises(ValueError, match="monitor 'val_f1' is none of loss"):
+        fit(watching(), validation_data=(X, Y))
+    with pytest.raises(ValueError, match=r"but there are loss, accuracy; .* names it in `adds`"):
+        fit(make(callbacks=[Unnamed(), stop]))
+    with pytest.raises(ValueError, match="which is not there yet: the callback that adds it comes"):
+        fit(make(callbacks=[stop, Add()]))
+    with pytest.raises(ValueError, match=r"was to add \['val_f1'\] to the logs of on_epoch_end"):
+        fit(watching(Silent()))
+    with pytest.raises(TypeError, match=r"logs\['val_f1'\] must be a number, got 'high'"):
+        fit(watching(Text()))
+    with pytest.raises(ValueError, match="callbacks: the name 'val_f1' in `adds` is taken"):
+        fit(make(callbacks=[Add(), Add()]))
+    assert fit(make(callbacks=[Unnamed()]))["val_f1"] == [0.3]  # nobody watches it
+
+
+def test_the_loss_of_the_step_in_hand():
+    losses = []
+
+    class Ask(pn.Callback):
+        def on_step_end(self, trainer, step):
+            losses.append(trainer.last_loss())
+
+    trainer = make(callbacks=[Ask()])
+    assert np.isnan(trainer.last_loss())
+    history = fit(trainer, epochs=2, batch_size=16)
+    assert len(losses) == 8
+    assert losses == history.steps["loss"]
+    assert trainer.last_loss() == losses[-1]
+    assert fit(make(), epochs=2, batch_size=16)["loss"] == history["loss"]
+
+
+def test_a_trainer_shows_what_its_users_need():
+    assert {name for name in vars(make()) if not name.startswith("_")} == {
+        *("model", "loss", "optimizer", "schedule", "metrics", "callbacks", "seed", "monitor"),
+        *("history", "best", "on_nan", "epoch", "step", "stop_training"),
+    }
