@@ -77,7 +77,8 @@ class ReduceLROnPlateau(Schedule):
         if self.monitor not in quantities:
             raise ValueError(
                 f"ReduceLROnPlateau watches {self.monitor!r}, but there are "
-                f"{', '.join(quantities)}; a val_… quantity needs validation_data"
+                f"{', '.join(quantities)}; a val_… quantity needs validation_data, or a callback "
+                "that names it in `adds`"
             )
 
     def observe(self, logs: Mapping[str, float]) -> None:

@@ -106,21 +106,24 @@ class History:
         if not len(self):
             raise ValueError("there is nothing to plot: no epoch was finished")
         aside = {"lr", "seconds", "samples_per_second"}
-        quantities = [q for q in self.epochs if not q.startswith("val_") and q not in aside]
+        names = [name.removeprefix("val_") for name in self.epochs if name not in aside]
+        quantities = list(dict.fromkeys(names))
         figure = Figure(figsize=(4.8 * len(quantities), 3.6), layout="constrained")
         all_axes = figure.subplots(1, len(quantities), squeeze=False)[0]
+        epochs, shown = range(1, len(self) + 1), {}
         for axes, quantity in zip(all_axes, quantities, strict=True):
-            epochs = range(1, len(self) + 1)
             # Colours of Okabe and Ito, which colour-blind readers can tell apart.
-            axes.plot(epochs, self.epochs[quantity], "o-", color="#0072B2", label="training")
-            if f"val_{quantity}" in self.epochs:
-                validation = self.epochs[f"val_{quantity}"]
-                axes.plot(epochs, validation, "s--", color="#D55E00", label="validation")
+            for prefix, label, style, colour in (
+                ("", "training", "o-", "#0072B2"),
+                ("val_", "validation", "s--", "#D55E00"),
+            ):
+                if prefix + quantity in self.epochs:
+                    column = self.epochs[prefix + quantity]
+                    (shown[label],) = axes.plot(epochs, column, style, color=colour, label=label)
             axes.set(xlabel="epoch", ylabel=quantity, title=f"{quantity} by epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.3)
-        handles, labels = all_axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        figure.legend(handles=list(shown.values()), loc="outside lower center", ncols=2)
         if path is not None:
             figure.savefig(path, dpi=150)
         return figure

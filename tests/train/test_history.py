@@ -46,6 +46,19 @@ def test_plot(tmp_path):
         History().plot()
 
 
+def test_plot_of_a_quantity_of_the_validation_alone(tmp_path):
+    pytest.importorskip("matplotlib")
+    history = recorded()
+    history.epochs["val_f1"] = [0.25, 0.75]
+    figure = history.plot()
+    *_, last = figure.get_axes()
+    assert last.get_ylabel() == "f1"
+    (line,) = last.get_lines()
+    assert (line.get_label(), list(line.get_ydata())) == ("validation", [0.25, 0.75])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
+
+
 def test_plot_without_matplotlib_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r'pip install "portanet\[plot\]"'):
