@@ -94,8 +94,12 @@ class Fusion:
 
     def _job(self, formula: Callable[..., Any], arguments: tuple[Any, ...]) -> "Job | None":
         """Return what is to be run for a formula, or None where it runs as it is."""
-        first = next((a for a in arguments if isinstance(a, self.xp.ndarray)), None)
-        if first is None or not self.serves(first):
+        for first in arguments:
+            if isinstance(first, self.xp.ndarray):
+                break
+        else:
+            return None
+        if not self.serves(first):
             return None
         arrays: list[Any] = []
         try:

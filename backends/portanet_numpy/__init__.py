@@ -1,7 +1,7 @@
 """NumPy on a CPU: the backend of portanet's base install."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from math import prod
 from typing import Any
@@ -102,9 +102,9 @@ class NumpyBackend(Backend):
         """Give free memory back to the system."""
         memory.release()
 
-    def fused(self, formula: Callable[..., Any]) -> Callable[..., Any]:
-        """Return an element-wise formula that runs as one loop, where Numba is installed."""
-        return self._loops.fused(formula)
+    def fused_each(self, formula: Callable[..., None], calls: Sequence[tuple[Any, ...]]) -> None:
+        """Run a formula with each of the arguments; as a loop on large arrays, with Numba."""
+        self._loops.fused_each(formula, calls)
 
     def index_add(self, x: Any, indices: Any, values: Any) -> Any:
         """Add rows in place, summing where an index repeats; see `Backend.index_add`."""
