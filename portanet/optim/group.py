@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from portanet.checks import hint
 
@@ -13,9 +13,18 @@ class FixedKeys(dict[str, Any]):
     """A dict whose values can be set, but to which nothing can be added."""
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key not in self:
+        self.update({key: value})
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set several values; raise KeyError for another key, and then set none."""
+        values = dict(*args, **kwargs)
+        for key in values.keys() - self.keys():
             raise KeyError(f"there is no hyperparameter {key!r}; {hint(key, self.keys())}")
-        super().__setitem__(key, value)
+        super().update(values)
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override, misc]
+        self.update(other)
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (dict(self),)  # the default would add the items one by one

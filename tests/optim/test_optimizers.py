@@ -444,8 +444,14 @@ def test_an_unknown_hyperparameter_is_not_set(key: str, meant: str) -> None:
     for _ in range(2):
         with pytest.raises(KeyError, match=f"no hyperparameter {key!r}; did you mean {meant!r}"):
             optimizer.hyper[key] = 5.0
-        assert key not in optimizer.hyper
+        with pytest.raises(KeyError, match=f"no hyperparameter {key!r}"):
+            optimizer.hyper.update({"lr": 5.0, key: 5.0})
+        with pytest.raises(KeyError, match=f"no hyperparameter {key!r}"):
+            optimizer.groups[""].hyper |= {"lr": 5.0, key: 5.0}
+        assert optimizer.hyper == optimizer.initial
         optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.hyper.update(lr=0.5)
+    assert optimizer.hyper["lr"] == 0.5
 
 
 def test_a_layer_in_anothers_place_is_an_error_and_nothing_changes() -> None:
