@@ -105,7 +105,7 @@ def main() -> None:
 
             check(args.plot)
         except (ImportError, ValueError) as error:
-            parser.error(f'--plot: {error}; matplotlib comes with pip install "portanet[plot]"')
+            parser.error(f"--plot: {error}; install it with: pip install matplotlib")
     print(f"{machine()}; medians of {rounds} rounds of {seconds:g} s")
     figures = {w: measure(w, panel, names, rounds, seconds) for w, panel in panels.items()}
     write(args.json, figures=figures)

@@ -256,7 +256,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         try:
             import optuna  # noqa: F401
         except ImportError as error:
-            parser.error(f'--search needs Optuna ({error}): pip install "portanet[search]"')
+            parser.error(f"--search needs Optuna ({error}): pip install optuna")
     return args
 
 

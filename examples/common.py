@@ -82,7 +82,7 @@ def parsed(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argp
         try:
             import matplotlib.figure  # noqa: F401
         except ImportError as error:
-            parser.error(f'--plot needs matplotlib ({error}): pip install "portanet[plot]"')
+            parser.error(f"--plot needs matplotlib ({error}): pip install matplotlib")
     return args
 
 

@@ -23,7 +23,7 @@ both_dtypes = pytest.mark.parametrize("dtype", compiler.REALS)
 @pytest.fixture(scope="module")
 def nvrtc() -> Any:
     """NVRTC's own interface, as CuPy passes it on."""
-    cupy = pytest.importorskip("cupy", reason='no CuPy: pip install "portanet[cuda13]"')
+    cupy = pytest.importorskip("cupy", reason='no CuPy: pip install "cupy-cuda13x[ctk]"')
     try:
         cupy.cuda.nvrtc.getVersion()
     except Exception as error:

@@ -100,7 +100,7 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     found = reason()
     assert "not installed" in found
-    assert 'pip install "portanet[cuda13]" (or cuda12: nvidia-smi' in found
+    assert 'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk]: nvidia-smi' in found
 
 
 def test_no_driver(cupy: Any) -> None:
@@ -114,7 +114,7 @@ def test_a_driver_older_than_the_runtime(cupy: Any) -> None:
     cupy.runtime.getDeviceCount = failing(TOO_OLD)
     found = reason()
     assert "serves CUDA up to 12.4 and this CuPy is made for CUDA 13.2; update the driver" in found
-    assert 'pip uninstall cupy-cuda13x, then pip install "portanet[cuda12]"' in found
+    assert 'pip uninstall cupy-cuda13x, then pip install "cupy-cuda12x[ctk]"' in found
 
 
 def test_a_driver_older_than_every_extra(cupy: Any) -> None:

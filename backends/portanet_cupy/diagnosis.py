@@ -13,8 +13,8 @@ from functools import cache
 from typing import Any
 
 INSTALL = (
-    'pip install "portanet[cuda13]" (or cuda12: nvidia-smi prints the newest CUDA version that '
-    "the driver serves)"
+    'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk]: nvidia-smi prints the newest CUDA '
+    "version that the driver serves)"
 )
 
 # Of cudaError_t; CuPy's exception carries the number as `status`.
@@ -57,7 +57,7 @@ def _driver_problem(runtime: Any) -> str | None:
         if status == INSUFFICIENT_DRIVER:
             other = (
                 f", or take the CuPy made for it: pip uninstall {_package(needed)}, then "
-                f'pip install "portanet[cuda{driver // 1000}]"'
+                f'pip install "cupy-cuda{driver // 1000}x[ctk]"'
             )
             return (
                 f"the NVIDIA driver serves CUDA up to {_version(driver)} and this CuPy is made "

@@ -28,7 +28,7 @@ def load_cifar10(root: AnyPath | None = None, *, download: bool = True) -> tuple
             version: ``data_batch_1.bin`` to ``data_batch_5.bin`` and ``test_batch.bin``. By
             default as in `load_mnist`.
         download: whether to download missing files there (an archive of 170 MB), which takes
-            pooch: ``pip install "portanet[data]"``.
+            pooch: ``pip install pooch``.
 
     The archive must be the published one, by its checksum; files that lie there already are
     checked for their length and labels, as in `load_mnist`.

@@ -72,7 +72,7 @@ def load_mnist(root: AnyPath | None = None, *, download: bool = True) -> tuple[S
             ``PORTANET_DATA``, else the user's cache folder for portanet, which alone is created
             where it is missing.
         download: whether to download missing files there (11 MB), which takes pooch:
-            ``pip install "portanet[data]"``.
+            ``pip install pooch``.
 
     What is downloaded must be the published file, by its checksum. What lies there already may be
     another one of the same form, your own perhaps: its header, length and labels are checked.

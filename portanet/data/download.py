@@ -109,9 +109,7 @@ def _downloading(folder: Path) -> Iterator[Retrieve]:
     try:
         import pooch
     except ImportError as error:
-        raise NotDownloadedError(
-            f'{error}; to enable downloading: pip install "portanet[data]"'
-        ) from error
+        raise NotDownloadedError(f"{error}; to enable downloading: pip install pooch") from error
     logger = pooch.get_logger()
     level = logger.level
     new = [place for place in (folder, folder.parent) if not os.path.exists(place)]

@@ -25,7 +25,7 @@ def require_scipy() -> None:
     from importlib.util import find_spec
 
     if find_spec("scipy") is None:
-        raise ImportError('MATLAB files need SciPy; install it with: pip install "portanet[data]"')
+        raise ImportError("MATLAB files need SciPy; install it with: pip install scipy")
 
 
 def read_mat(path: AnyPath, names: Sequence[str]) -> list[NDArray[Any]]:

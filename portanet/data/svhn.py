@@ -32,7 +32,7 @@ def load_svhn(root: AnyPath | None = None, *, download: bool = True) -> tuple[Sp
     Shapes: images (N, 3, 32, 32), float32 in [0, 1], the channels red, green, blue; labels (N,),
     int64, 0 to 9: the digit (in the files, 10 stands for 0). Raises DataNotFoundError as
     `load_mnist` does, DataError for a file that is damaged or whose arrays do not fit, and
-    ImportError without SciPy: ``pip install "portanet[data]"`` installs it and pooch.
+    ImportError without SciPy; downloading takes pooch: ``pip install scipy pooch``.
 
     Source: Y. Netzer, T. Wang, A. Coates, A. Bissacco, B. Wu and A. Y. Ng, "Reading digits in
     natural images with unsupervised feature learning", 2011.

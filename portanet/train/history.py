@@ -101,7 +101,7 @@ class History:
             from matplotlib.figure import Figure
         except ImportError as error:
             raise ImportError(
-                'plots need matplotlib; install it with: pip install "portanet[plot]"'
+                "plots need matplotlib; install it with: pip install matplotlib"
             ) from error
         if not len(self):
             raise ValueError("there is nothing to plot: no epoch was finished")

@@ -261,7 +261,7 @@ def test_missing_without_download(tmp_path):
 
 def test_missing_without_pooch(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(DataNotFoundError, match=r'pip install "portanet\[data\]"'):
+    with pytest.raises(DataNotFoundError, match=r"pip install pooch"):
         load_mnist(tmp_path)
 
 

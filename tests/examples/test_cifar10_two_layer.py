@@ -385,7 +385,7 @@ def test_search_without_optuna(two_layer, monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         two_layer.main(["--search", "2"])
     assert caught.value.code == 2
-    assert 'pip install "portanet[search]"' in capsys.readouterr().err.splitlines()[-1]
+    assert "pip install optuna" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.gpu

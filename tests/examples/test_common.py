@@ -86,7 +86,7 @@ def test_a_plot_without_matplotlib(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         common.parsed(common.parser_of("A program."), ["--plot", str(tmp_path / "p.png")])
     assert caught.value.code == 2
-    assert 'pip install "portanet[plot]"' in capsys.readouterr().err.splitlines()[-1]
+    assert "pip install matplotlib" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_which_backend_is_selected(monkeypatch, capsys):
@@ -149,7 +149,9 @@ def test_jobs_that_nobody_waits_for_are_ended():
             worker.join(1)
             if worker.exitcode is not None:
                 break
-        assert worker.exitcode == -signal.SIGTERM
+    ends = {worker.exitcode for worker in workers}
+    assert -signal.SIGTERM in ends
+    assert ends <= {-signal.SIGTERM, 0}  # the pool may have sent the idle one home before
 
 
 def test_a_job_that_fails_and_one_that_is_ended_from_outside(capsys):
