@@ -43,11 +43,14 @@ def line(path: str, value: Any) -> str:
         parameters = inspect.signature(value).parameters.values()
     except ValueError:
         return f"- `{path}`: {what}"
-    arguments = [
-        f"{'*' * (p.kind is p.VAR_POSITIONAL) or '**' * (p.kind is p.VAR_KEYWORD)}{p.name}"
-        + ("" if p.default is p.empty else f"={p.default!r}")
-        for p in parameters
-    ]
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    arguments, named = [], False
+    for p in parameters:
+        if p.kind is p.KEYWORD_ONLY and not named:
+            arguments.append("*")
+        named = named or p.kind in (p.KEYWORD_ONLY, p.VAR_POSITIONAL)
+        default = "" if p.default is p.empty else f"={p.default!r}"
+        arguments.append(f"{stars.get(p.kind, '')}{p.name}{default}")
     return f"- `{path}({', '.join(arguments)})`: {what}"
 
 
