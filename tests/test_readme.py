@@ -3,6 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -14,11 +15,11 @@ def blocks(page, language):
     return re.findall(rf"^ *```{language}\n(.*?)^ *```", page.read_text("utf-8"), re.M | re.S)
 
 
-@pytest.mark.parametrize("code", blocks(PAGES[0], "python"))
+@pytest.mark.parametrize("code", [code for page in PAGES for code in blocks(page, "python")])
 def test_code_runs(code, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PORTANET_BACKEND", raising=False)
-    exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
+    exec(compile(dedent(code), "a page", "exec"), {"__name__": "__main__"})
     out = capsys.readouterr().out
     if "test accuracy" in out:
         assert float(out.split("test accuracy ")[1]) > 0.95
