@@ -12,6 +12,16 @@ from collections.abc import Iterator, Sequence
 
 from portanet.layercheck import command
 
+# The environment variables that decide what portanet does.
+SETTINGS = (
+    "PORTANET_BACKEND",
+    "PORTANET_DATA",
+    "PORTANET_THREADS",
+    "PORTANET_KEEP_MEMORY",
+    "CUPY_TF32",
+    "CUDA_VISIBLE_DEVICES",
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit code. Without one it prints the help."""
@@ -56,7 +66,7 @@ def _info() -> Iterator[str]:
             "platform": platform.platform(),
             "CPUs": _cpus(),
         }
-        | {n: os.environ[n] for n in ("PORTANET_BACKEND", "PORTANET_DATA") if n in os.environ}
+        | {name: os.environ[name] for name in SETTINGS if name in os.environ}
         | {'backend "auto"': _auto()}
     )
     yield ""

@@ -7,9 +7,10 @@ to, and, in `Kernels`, what it computes beyond the standard.
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import copy
+from importlib import import_module
 from typing import Any, ClassVar, Self
 
-from portanet.conversion import REAL, cast, float_dtype, real_dtype, require_fit
+from portanet.conversion import REAL, cast, float_dtype, real_dtype, remedy, require_fit
 from portanet.kernels import Array as Array
 from portanet.kernels import Kernels
 from portanet.memory import Memory as Memory
@@ -107,7 +108,8 @@ class Backend(Remade, Kernels):
     @classmethod
     def info(cls) -> dict[str, str]:
         """Return what ``python -m portanet info`` prints of the library: versions, devices."""
-        return {}
+        version = getattr(import_module(cls.package), "__version__", "unknown")
+        return {"version": str(version), "devices": str(cls().device)}
 
     def asarray(self, x: Any, dtype: str | None = None) -> Array:
         """Return `x` as an array of this library on this device, sharing memory where it can.
@@ -142,7 +144,8 @@ class Backend(Remade, Kernels):
         except ValueError as error:
             raise ValueError(f"expected numbers in rows of equal length: {error}") from error
         if host.dtype.kind not in REAL:
-            raise TypeError(f"expected real numbers, got {type(x).__name__} of dtype {host.dtype}")
+            what = f"{type(x).__name__} of dtype {host.dtype}{remedy(x, host)}"
+            raise TypeError(f"expected real numbers, got {what}")
         if dtype is None and host.dtype.kind == "f":
             dtype = self.dtype
         # Converting before the transfer moves fewer bytes; files may hold the other byte order.
@@ -158,9 +161,9 @@ class Backend(Remade, Kernels):
         return self.xp.asarray(host, dtype=dtype, device=self.device)
 
     def overlapped(self) -> Self:
-        """Return the same backend, as batches are brought by: one after another, between steps.
+        """Return a backend for bringing batches while the device trains; by default, this one.
 
-        What its `asarray` copies from main memory may arrive while the device is at earlier work.
+        Its copies from main memory need not wait for earlier work.
         """
         return self
 
@@ -200,7 +203,10 @@ class Backend(Remade, Kernels):
         return nullcontext()
 
     def prepare_training(self) -> None:
-        """Make what speeds up training and would be rude at import; a Trainer calls it."""
+        """Change process-wide settings that speed up training.
+
+        A Trainer calls it; importing portanet never does.
+        """
 
     def release_memory(self) -> None:
         """Give memory that is free, but kept for later arrays, back to the system."""
@@ -215,7 +221,7 @@ class Backend(Remade, Kernels):
 
 
 def backend_of(array: Array, *others: Array) -> Backend:
-    """Return the backend where the arrays live, in its default dtype.
+    """Return the backend where the arrays live; its dtype is float32, whatever theirs is.
 
     Raises TypeError for what is not an array of a known library, and BackendMismatchError where
     two arrays live apart.

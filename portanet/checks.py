@@ -1,8 +1,4 @@
-"""Checks of arguments: errors that name what came and what was expected.
-
-portanet takes PyTorch's words for layers, losses and optimizers, Keras's for training. Whoever
-brings a word from the other side is told the one that is used here.
-"""
+"""Checks of arguments: errors that name what came and what was expected."""
 
 import inspect
 from abc import ABCMeta
@@ -11,46 +7,16 @@ from functools import wraps
 from math import inf
 from operator import index
 from os import PathLike
+from os.path import expanduser
 from pathlib import Path
 from reprlib import repr as shortened  # a whole array would bury the message
 from typing import Any, TypeVar, Unpack, get_args, get_origin
 
 from portanet.display import shown
+from portanet.words import hint
 
 Pair = tuple[int, int]
 Kind = TypeVar("Kind")
-
-ALIASES = {
-    "learning_rate": "lr",
-    "beta_1": "betas",
-    "beta_2": "betas",
-    "epsilon": "eps",
-    "units": "out_features",
-    "filters": "out_channels",
-    "strides": "stride",
-    "pool_size": "kernel_size",
-    "dilation_rate": "dilation",
-    "rate": "p",
-    "axis": "dim",
-    "input_dim": "num_embeddings",
-    "output_dim": "embedding_dim",
-    "use_bias": "bias",
-    "alpha": "negative_slope",
-    "num_epochs": "epochs",
-    "scheduler": "schedule",
-    "validation": "validation_data",
-    "on_train_begin": "on_fit_begin",
-    "on_train_end": "on_fit_end",
-    "on_batch_begin": "on_step_end",
-    "on_batch_end": "on_step_end",
-    "on_train_batch_end": "on_step_end",
-}
-
-# Words for which there is none: what to do instead.
-INSTEAD = {
-    "validation_split": "hold samples out: fit((x[n:], y[n:]), validation_data=(x[:n], y[:n]))",
-    "steps_per_epoch": "an epoch is all of the data; `steps` is how many updates fit does in all",
-}
 
 
 class Named(ABCMeta):
@@ -66,8 +32,7 @@ class Named(ABCMeta):
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
         function = cls._initializer
-        if function is _takes_nothing and args:
-            raise TypeError(f"{cls.__name__} takes no arguments, got {args[0]!r}")
+        check_places(cls.__name__, function, args)
         if options:
             check_options(cls.__name__, function, options)
         return super().__call__(*args, **options)
@@ -89,6 +54,15 @@ class Named(ABCMeta):
 def _takes_nothing(self: Any) -> None: ...
 
 
+def check_places(who: str, function: Any, args: tuple[Any, ...]) -> None:
+    """Raise TypeError where more is given without a name than a constructor takes so."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_flags & inspect.CO_VARARGS or len(args) < code.co_argcount:
+        return
+    names = ", ".join(code.co_varnames[1 : code.co_argcount]) or "no arguments"
+    raise TypeError(f"{who} takes {names}, got {', '.join(map(shortened, args))}")
+
+
 def check_options(who: str, function: Any, options: dict[str, Any]) -> None:
     """Raise TypeError where `function` does not take one of the options.
 
@@ -105,17 +79,6 @@ def check_options(who: str, function: Any, options: dict[str, Any]) -> None:
     for option in options:
         if option not in known:
             raise TypeError(f"{who} has no option {option!r}; {hint(option, known)}")
-
-
-def hint(unknown: str, known: Collection[str]) -> str:
-    """Return the known word that an unknown one stands for, as a question, or all of them."""
-    import difflib  # rarely needed, and 2 ms to import
-
-    if unknown in INSTEAD:
-        return INSTEAD[unknown]
-    alias, close = ALIASES.get(unknown), difflib.get_close_matches(unknown, known, n=1)
-    word = alias if alias in known else close[0] if close else None
-    return f"did you mean {word!r}?" if word else f"it takes {', '.join(known) or 'none'}"
 
 
 def one_of_them(function: Any) -> Any:
@@ -162,7 +125,7 @@ def lengths(what: str, value: Any, least: int = 0) -> tuple[int, ...]:
 
 
 def listed(what: str, values: Any) -> list[Any]:
-    """Return a list of what an iterable holds, or raise TypeError where it is none, or a word."""
+    """Return a list of an iterable's items; raise TypeError for a string or no iterable."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"{what} must be a list, got {shortened(values)}")
     return list(values)
@@ -184,10 +147,10 @@ def instance(what: str, value: Kind, kind: type[Any]) -> Kind:
 
 
 def path(what: str, value: Any) -> Path:
-    """Return a Path, or raise TypeError for anything but a path or a str."""
+    """Return a Path, ``~`` the home directory, or raise TypeError for no path and no str."""
     if not isinstance(value, (str, PathLike)):
         raise TypeError(f"{what} must be a str or a Path, got {shortened(value)}")
-    return Path(value)
+    return Path(expanduser(value))
 
 
 def pair(what: str, value: Any, least: int = 1) -> Pair:

@@ -55,3 +55,14 @@ def cast(host: Any, dtype: Any, copy: bool) -> Any:
             return host.astype(dtype, copy=copy)
     except FloatingPointError:
         raise ValueError(f"some of the numbers are too large for {dtype}") from None
+
+
+def remedy(x: Any, host: Any) -> str:
+    """Return how numbers are made of what holds none, to end a message; `host` is NumPy's view."""
+    if hasattr(x, "toarray"):
+        return "; .toarray() makes a sparse matrix dense"
+    if host.ndim and host.dtype.kind == "U":
+        return "; numpy.unique(…, return_inverse=True) numbers labels"
+    if host.ndim and host.dtype.kind == "O" and hasattr(x, "astype"):
+        return "; .astype(float) makes numbers of objects"
+    return ""

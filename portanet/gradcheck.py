@@ -18,6 +18,7 @@ from portanet.nn.context import Context
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
 from portanet.nn.parts import check_parts
+from portanet.nn.running import output, pulled
 from portanet.random import Key
 
 
@@ -69,7 +70,8 @@ def check_gradients(
 
     Raises ValueError where x contains a number that is not finite, where gradients are missing or
     of the wrong shape, where there is nothing that has one, where the layer changes x or dy in
-    place, or where a batch's loss is not the sum of its parts'. A kink (ReLU at 0, a tie in
+    place, where a batch's loss is not the sum of its parts', or where it does not weigh the samples
+    by `sample_weight`. A kink (ReLU at 0, a tie in
     max-pooling) within a step has no derivative: choose an x away from it.
     """
     backend = backend_of(x)
@@ -137,7 +139,7 @@ def _layer(
     layer = deepcopy(layer).to(backend, dtype=dtype_name(x) if differentiable else None).unfreeze()
 
     def run(x: Array) -> tuple[Array, Any]:
-        return layer.vjp(x, Context(training, rng=key.child("mask")))
+        return output(layer, x, Context(training, rng=key.child("mask")))
 
     given_x = backend.xp.asarray(x, copy=True)
     y, pullback = run(given_x)
@@ -146,7 +148,7 @@ def _layer(
     # Far from uniform, so that a sum over the wrong axis shows.
     dy = backend.asarray(key.child("dy").normal(tuple(y.shape)), dtype_name(y))
     given_dy = backend.xp.asarray(dy, copy=True)
-    dx, grads = pullback(given_dy)
+    dx, grads = pulled(pullback, given_dy, layer)
     for what, before, after in (("x", x, given_x), ("dy", dy, given_dy)):
         if not bool(backend.xp.all(before == after)):
             raise ValueError(f"{layer.label}: {what} was changed in place; others may hold it")

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from portanet.checks import Pair, pair
 
-# Pixels: longer borders, and larger images made of smaller ones, are slips of the pen. They are
-# told before any memory is asked for, which would fail late, or end the process.
+# Pixels. Longer borders, and larger images made of smaller ones, are surely mistakes: refused
+# before memory is allocated, which would fail late, or end the process.
 LONGEST, LARGEST = 2**20, 2**31
 
 Padding = int | Pair | Literal["same", "valid"]

@@ -14,6 +14,7 @@ from portanet import normalization, pooling, special
 from portanet.im2col import Window
 from portanet.normalization import Normalized as Normalized
 from portanet.pooling import Pooled as Pooled
+from portanet.sums import total
 
 Array = Any  # an array of any backend; the standard has no common base class
 Image = tuple[int, int, int, int]  # (N, C, H, W)
@@ -122,12 +123,12 @@ class Kernels:
         xp = self.xp
         z = scores - xp.max(scores, axis=1, keepdims=True)
         e = xp.exp(z)
-        sums = xp.sum(e, axis=1, keepdims=True)
+        sums = total(xp, e, (1,))
         # A score of −∞ has probability 0; where t is 0, too, it must not make 0 · ∞.
         losses = xp.where(t != 0, xp.log(sums) - z, 0.0) * t
 
         def gradient() -> Array:
-            return e * (xp.sum(t, axis=1, keepdims=True) / sums) - t
+            return e * (total(xp, t, (1,)) / sums) - t
 
         return xp.sum(losses, axis=1 if each else None), gradient
 

@@ -8,6 +8,8 @@ from functools import cache
 from math import prod
 from typing import Any
 
+from portanet.sums import total
+
 Array = Any
 # From dy, and whether dx is asked for, to dx or None, and the sums of dy·n and of dy, each (C,).
 NormalPullback = Callable[[Array, bool], tuple[Array | None, Array, Array]]
@@ -20,9 +22,11 @@ def moments(xp: Any, x: Array) -> tuple[Array, Array]:
     The variance is the mean of (x − mean)²: that of x² less mean² would lose all its digits where
     the mean is large.
     """
-    axes, spread = _axes(x.ndim)
-    mean = xp.mean(x, axis=axes)
-    return mean, xp.mean((x - xp.reshape(mean, spread)) ** 2, axis=axes)
+    axes, _ = _axes(x.ndim)
+    count = prod(x.shape) // x.shape[1]  # values per channel
+    mean = total(xp, x, axes) / count
+    var = total(xp, (x - mean) ** 2, axes) / count
+    return xp.reshape(mean, (-1,)), xp.reshape(var, (-1,))
 
 
 def normalize(
@@ -47,14 +51,12 @@ def normalize(
 
     def back(dy: Array, needs_input_grad: bool) -> tuple[Array | None, Array, Array]:
         normal = (x - mean) * inverse
-        products, sums = xp.sum(dy * normal, axis=axes), xp.sum(dy, axis=axes)
-        if not needs_input_grad:
-            return None, products, sums
-        dx = dy
-        if of_batch:
-            shift, along = (xp.reshape(v / count, spread) for v in (sums, products))
-            dx = dy - shift - normal * along
-        return dx * scale, products, sums
+        products, sums = total(xp, dy * normal, axes), total(xp, dy, axes)
+        dx = None
+        if needs_input_grad:
+            dx = dy - sums / count - normal * (products / count) if of_batch else dy
+            dx = dx * scale
+        return dx, xp.reshape(products, (-1,)), xp.reshape(sums, (-1,))
 
     return y, back
 

@@ -1,17 +1,23 @@
-"""Whether what a subclass overrides can be called as its base class says, told when it is made."""
+"""Checks, when a subclass is defined, that its methods accept what they will be called with."""
 
 import inspect
 
-from portanet.checks import hint
+from portanet.words import hint
 
 
 def check_override(cls: type, name: str, base: type) -> None:
     """Raise TypeError where a class's own method cannot be called with what the base's takes."""
     function = inspect.getattr_static(cls, name)
-    if not inspect.isfunction(function):  # a static method, say, shows only when it is called
+    if function is inspect.getattr_static(base, name):
+        return
+    static = isinstance(function, staticmethod)
+    if static:
+        function = function.__func__
+    if not inspect.isfunction(function):  # a class's instance, say, shows only when it is called
         return
     taken = inspect.signature(function, follow_wrapped=False)
-    given = list(inspect.signature(getattr(base, name)).parameters)
+    given = [n for n in inspect.signature(getattr(base, name)).parameters if n != "self"]
+    given = given if static else ["self", *given]
     try:
         taken.bind(*given)
     except TypeError:

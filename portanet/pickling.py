@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Self
 
 
 class Remade:
-    """Made again, where a pickle is read or a deep copy is made, with the options it was made with.
+    """Pickles and deep copies hold the constructor's options; the object is made anew from them.
 
-    With those that it keeps under their own names, that is. The device is told by what identifies
-    it: the other process must have it, else reading the pickle raises what making the object does.
+    Only options kept as attributes of the same name survive. The device is stored as what
+    identifies it: the other process must have it, else reading the pickle raises what making the
+    object does.
     """
 
     device_key: ClassVar[str]

@@ -6,10 +6,12 @@ take images (C, H, W, N); each reduction comes with its pullback.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 from portanet.im2col import Window, batch_first, batch_last, crop, pad
+from portanet.sums import total
 
 Array = Any
 Pooled = tuple[Array, Callable[[Array], Array]]  # what was taken, and its pullback
@@ -19,7 +21,7 @@ Part = tuple[slice, Array]  # places along the axis, and a gradient for them
 def max_pool(xp: Any, x: Array, window: Window) -> Pooled:
     """Return the largest element of each window of x (N, C, H, W), and the pullback.
 
-    Of equal ones the gradient goes to the first in row-major order.
+    Of equal ones the gradient goes to the first in row-major order, of windows of −∞, too.
     """
     image = pad(xp, batch_last(xp, x), window.padding, -float("inf"))
     # The first of equal elements: the first of its row, in the first row.
@@ -48,13 +50,16 @@ def _both_axes(xp: Any, along: Any, image: Array, inner: tuple[int, ...], window
 def max_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Pooled:
     """Return the largest element of each of the window's `size` positions.
 
-    Of equal ones the gradient goes to the first.
+    Of equal ones the gradient goes to the first that is not padding.
     """
     first, *others = window.reach(axis, size)
     highest, above = at(x, axis, first), []
-    for part in others:
+    for part, entering in zip(others, _entering(window, axis, size), strict=True):
         candidate = at(x, axis, part)
-        above.append((part, candidate > highest))
+        is_above = candidate > highest
+        if entering:  # all before is padding, which yields to −∞, too
+            at(is_above, axis, entering)[...] = True
+        above.append((part, is_above))
         highest = xp.maximum(highest, candidate)
     shape = x.shape
 
@@ -72,14 +77,14 @@ def max_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Pooled
 def sum_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Pooled:
     """Return the sum of each of the window's `size` positions."""
     reach, shape = window.reach(axis, size), x.shape
-    total = at(x, axis, reach[0])
+    taken = at(x, axis, reach[0])
     for part in reach[1:]:
-        total = total + at(x, axis, part)
+        taken = taken + at(x, axis, part)
 
     def back(dy: Array) -> Array:
         return _spread(xp, [(p, dy) for p in reach], shape, axis, _overlap(window, axis))
 
-    return total, back
+    return taken, back
 
 
 def mean_along(xp: Any, x: Array, bins: Sequence[slice], axis: int) -> Pooled:
@@ -88,7 +93,7 @@ def mean_along(xp: Any, x: Array, bins: Sequence[slice], axis: int) -> Pooled:
         return x, lambda dy: dy
     shares = [1.0 / (b.stop - b.start) for b in bins]
     pairs = list(zip(bins, shares, strict=True))
-    means = [xp.sum(at(x, axis, b), axis=axis + 1, keepdims=True) * share for b, share in pairs]
+    means = [total(xp, at(x, axis, b), (axis + 1,)) * share for b, share in pairs]
     shape = x.shape
     overlap = any(b.stop > after.start for b, after in pairwise(bins))
 
@@ -104,6 +109,18 @@ def at(x: Array, axis: int, part: slice) -> Array:
     return x[:, part, :, :] if axis == 0 else x[:, :, part, :]
 
 
+@lru_cache(maxsize=1024)
+def _entering(window: Window, axis: int, size: int) -> tuple[slice | None, ...]:
+    """Return the positions at which a kernel element is the first in the image, or None for none.
+
+    All elements have their own, but for the first, which has nothing before it.
+    """
+    d, s, before = window.dilation[axis], window.stride[axis], window.padding[axis][0]
+    # The positions from which on an element is in the image: the quotient is rounded up.
+    since = [min(size, max(0, -((k * d - before) // s))) for k in range(window.kernel[axis])]
+    return tuple(slice(b, a) if b < a else None for a, b in pairwise(since))
+
+
 def _overlap(window: Window, axis: int) -> bool:
     """Say whether two positions of a window may meet the same pixel."""
     return window.dilation[axis] * (window.kernel[axis] - 1) >= window.stride[axis]
@@ -115,8 +132,8 @@ def _spread(xp: Any, parts: Sequence[Part], shape: Any, axis: int, overlap: bool
     Where none `overlap`, they are copied there, which is one pass less.
     """
     dy = parts[0][1]
-    total = xp.zeros(shape, dtype=dy.dtype, device=dy.device)
+    image = xp.zeros(shape, dtype=dy.dtype, device=dy.device)
     for part, d in parts:
-        place = at(total, axis, part)
+        place = at(image, axis, part)
         place[...] = place + d if overlap else d
-    return total
+    return image

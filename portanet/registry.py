@@ -8,8 +8,6 @@ from collections.abc import Callable, Hashable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from portanet.checks import instance
-
 if TYPE_CHECKING:
     from portanet.backend import Backend
 
@@ -25,15 +23,21 @@ _scanned = False
 def register_backend(backend: type["Backend"]) -> type["Backend"]:
     """Make a backend known under its name without an entry point; may be used as a decorator.
 
-    Raises TypeError where it is no subclass of `Backend` with a name.
+    Raises TypeError where it is no subclass of `Backend` with `name`, `package` and `install`.
     """
-    if not (isinstance(backend, type) and hasattr(backend, "unavailable")):
-        raise TypeError(f"expected a subclass of portanet.Backend, got {backend!r}")
-    instance(f"the name of {backend.__name__}", getattr(backend, "name", None), str)
-    classes[backend.name] = backend
+    classes[_checked(backend).name] = backend
     broken.pop(backend.name, None)
     _met.clear()  # it may hold a class of that name, which this one replaces
     _places.clear()
+    return backend
+
+
+def _checked(backend: type["Backend"]) -> type["Backend"]:
+    if not (isinstance(backend, type) and hasattr(backend, "unavailable")):
+        raise TypeError(f"expected a subclass of portanet.Backend, got {backend!r}")
+    for word in ("name", "package", "install"):
+        if not isinstance(getattr(backend, word, None), str):
+            raise TypeError(f"{backend.__name__} lacks `{word}`, a string; see portanet.Backend")
     return backend
 
 
@@ -47,10 +51,7 @@ def known() -> dict[str, type["Backend"]]:
             if point.name in classes:
                 continue
             try:
-                cls = point.load()
-                if not (isinstance(cls, type) and hasattr(cls, "unavailable")):
-                    raise TypeError(f"{cls!r} is no portanet.Backend")
-                classes[point.name] = cls
+                classes[point.name] = _checked(point.load())
             except Exception as error:  # somebody else's package: report it, do not fail on it
                 broken[point.name] = f"{point.value} failed to load: {error!r}"
         _scanned = True

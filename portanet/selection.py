@@ -11,6 +11,9 @@ from portanet.backend import Array, Backend, BackendError
 from portanet.checks import check_options, instance
 from portanet.registry import known
 
+# What to say to who names the hardware.
+HARDWARE = "CUDA devices are those of cupy, and of torch with device='cuda'"
+
 _process: Backend | None = None
 _local: ContextVar[Backend | None] = ContextVar("portanet_backend", default=None)
 
@@ -32,6 +35,7 @@ def make_backend(
         raise BackendError(f"backend '{name}' cannot be used: {registry.broken[name]}")
     if name not in classes:
         names = ", ".join(sorted(classes)) or "none: is portanet installed (pip install -e .)?"
+        names += f"; {HARDWARE}" if name.partition(":")[0] in ("cuda", "gpu") else ""
         raise BackendError(f"unknown backend {name!r}; known are auto and: {names}")
     check_options(f"backend '{name}'", classes[name].__init__, options)
     return classes[name](device, dtype, **options)

@@ -63,6 +63,12 @@ def erf(xp: Any, x: Any) -> Any:
     return xp.sign(x) * (is_small * small + (1.0 - is_small) * large)
 
 
+def sigmoid(xp: Any, x: Any, e: Any = None) -> Any:
+    """Return 1 / (1 + exp(−x)), which never overflows; `e` is exp(−abs(x)), where it is at hand."""
+    e = xp.exp(-xp.abs(x)) if e is None else e
+    return xp.maximum(e, xp.astype(x > 0, x.dtype)) / (1.0 + e)  # above: 1 or e, as x > 0 or not
+
+
 def _ratio(y: Any, above: tuple[float, ...], below: tuple[float, ...]) -> Any:
     return _polynomial(y, above) / _polynomial(y, below)
 

@@ -25,7 +25,10 @@ BLANK = "0" * 64  # stands for the checksum while it is computed
 
 
 class CheckpointError(ValueError):
-    """A file cannot be read as weights or as a training run; the message names it and says why."""
+    """A file cannot be read as weights or as a training run, or is of another run.
+
+    The message says why.
+    """
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -110,7 +113,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
             digest.update(memoryview(data)[8 + length :])
             if digest.hexdigest() != checksum:
                 raise ValueError("its checksum is not that of its contents: it was damaged")
-        return load(data), words
+        try:
+            return load(data), words
+        except KeyError as error:
+            raise ValueError(
+                f"it holds {error.args[0]}, which NumPy has not; write it as float32"
+            ) from error
     except OSError:
         raise
     except Exception as error:  # of json, of safetensors, of missing and misplaced parts
@@ -138,7 +146,8 @@ def pack(tree: Any) -> tuple[str, dict[str, Any]]:
     """Return a state as JSON and the arrays that it refers to by name.
 
     A state is made of dicts with names for keys, lists, tuples, arrays of any backend, numbers,
-    strings, None. Lists of floats become arrays. Raises TypeError for anything else, saying where.
+    strings, None. NumPy's scalars become numbers, lists of floats arrays. Raises TypeError for
+    anything else, saying where.
     """
     arrays: dict[str, Any] = {}
     return json.dumps(_packed(tree, "", arrays)), arrays
@@ -150,6 +159,10 @@ def unpack(text: str, arrays: Mapping[str, Any]) -> Any:
 
 
 def _packed(part: Any, where: str, arrays: dict[str, Any]) -> Any:
+    import numpy as np
+
+    if isinstance(part, np.generic):
+        part = part.item()
     if part is None or type(part) in (bool, int, float, str):
         return part
     if isinstance(part, dict):
@@ -165,8 +178,6 @@ def _packed(part: Any, where: str, arrays: dict[str, Any]) -> Any:
     if where in arrays:
         raise TypeError(f"state {where!r}: two arrays have this name")
     if floats:
-        import numpy as np
-
         arrays[where] = np.asarray(part)
         return {FLOATS: where}
     arrays[where] = part

@@ -282,6 +282,7 @@ LAYERS = [
     LayerCase("embedding-images", lambda: nn.Embedding(3, 2), (2, 1, 2, 3), indices=3),
     # The padding does not occur in x: its gradient is set to zero, whatever finite differences say.
     LayerCase("embedding-padding", lambda: nn.Embedding(5, 3, padding_idx=-1), (12,), indices=4),
+    LayerCase("identity", lambda: nn.Identity(), (2, 3, 2)),
     LayerCase("flatten", lambda: nn.Flatten(), (2, 3, 2, 4)),
     LayerCase("flatten-some", lambda: nn.Flatten(2, 3), (2, 3, 2, 4)),
     LayerCase("flatten-all", lambda: nn.Flatten(0), (2, 3, 4)),

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -181,7 +182,7 @@ def test_a_broken_entry_point_is_reported_and_harms_no_other(points: list[EntryP
     assert list(reasons) == ["gone", "numpy", "wrong"]
     assert reasons["numpy"] is None
     assert "no_such_package:Backend failed to load: ModuleNotFoundError" in str(reasons["gone"])
-    assert "is no portanet.Backend" in str(reasons["wrong"])
+    assert "expected a subclass of portanet.Backend, got 3.14" in str(reasons["wrong"])
     with pytest.raises(pn.BackendError, match="'gone' cannot be used: no_such_package"):
         pn.set_backend("gone")
     assert pn.get_backend().name == "numpy"
@@ -216,6 +217,25 @@ class Absent(pn.Backend):
         import absent_library
 
         return absent_library
+
+
+class Nameless(Absent):
+    """A library that lacks a word."""
+
+    package = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("word", ["name", "package", "install"])
+def test_a_backend_says_what_it_is_called(points: list[EntryPoint], word: str) -> None:
+    for lacks in (type("Mine", (Absent,), {word: None}), type("Mine", (Absent,), {word: 3})):
+        with pytest.raises(TypeError, match=f"Mine lacks `{word}`, a string; see portanet.Backend"):
+            pn.register_backend(lacks)
+    assert pn.available_backends() == {}
+
+
+def test_an_entry_point_of_a_backend_that_lacks_a_word(points: list[EntryPoint]) -> None:
+    points += [point("mine", f"{__name__}:Nameless")]
+    assert "Nameless lacks `package`, a string" in str(pn.available_backends()["mine"])
 
 
 class Broken(Absent):
@@ -288,6 +308,36 @@ def test_arrays_of_two_devices_do_not_mix() -> None:
 def test_backend_of_refuses_what_is_no_array(x: Any) -> None:
     with pytest.raises(TypeError, match=f"got {type(x).__name__}; portanet.asarray"):
         pn.backend_of(x)
+
+
+class Counted(np.ndarray):
+    """An array that does something of its own with NumPy's functions, as those with units do."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return None
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pytest.param(np.ones((2, 2)).view(np.matrix), marks=pytest.mark.filterwarnings("ignore")),
+        np.ma.array([[1.0, 2.0]]),
+        np.ones((2, 2)).view(Counted),
+    ],
+)
+def test_an_array_with_an_arithmetic_of_its_own_is_none(array: Any) -> None:
+    kind = type(array).__name__
+    with pytest.raises(TypeError, match=f"expected an array of .*, got {kind}; portanet.asarray"):
+        pn.backend_of(array)
+    with pytest.raises(TypeError, match=f"got {kind}; portanet.asarray"):
+        nn.Tanh()(array)
+    assert type(pn.asarray(array)) is np.ndarray
+
+
+def test_arrays_that_compute_as_others_are_numpys(tmp_path: Any) -> None:
+    mapped = np.memmap(tmp_path / "x", "float32", "w+", shape=(2, 2))
+    for array in (mapped, np.ones(3).view(Subclass), np.float32(1.0), np.ones(2).view(np.recarray)):
+        assert pn.backend_of(array).name == "numpy"
 
 
 def test_backend_of_needs_an_array() -> None:
@@ -591,6 +641,11 @@ def test_dtype_name_is_one_word(place: Any) -> None:
     assert dtype_name(place.array([True])) == "bool"
 
 
+def test_info_of_a_backend_that_says_nothing_of_it() -> None:
+    plain = pn.Backend.info.__func__(type(make_backend("numpy")))
+    assert plain == {"version": np.__version__, "devices": "cpu"}
+
+
 def test_info_names_version_and_devices(place: Any) -> None:
     info = place.backend.info()
     assert {"version", "devices"} <= info.keys()
@@ -640,3 +695,14 @@ def test_asarray_refuses_masked_numbers() -> None:
         pn.asarray(masked)
     unmasked = np.ma.masked_array([1.0, 2.0])
     np.testing.assert_array_equal(pn.asarray(unmasked), [1.0, 2.0])
+
+
+def test_asarray_says_how_to_make_numbers() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    for x, remedy in (
+        (sparse.csr_matrix(np.eye(3)), ".toarray() makes a sparse matrix dense"),
+        (np.array(["cat", "dog"]), "numpy.unique(…, return_inverse=True) numbers labels"),
+        (np.array([1.0, 2], dtype=object), ".astype(float) makes numbers of objects"),
+    ):
+        with pytest.raises(TypeError, match=f"expected real numbers.*; {re.escape(remedy)}$"):
+            pn.asarray(x)

@@ -202,6 +202,13 @@ def test_a_state_without_a_checksum_is_refused(tmp_path):
         pn.load_weights(nn.Linear(4, 3), path)
 
 
+def test_numbers_that_numpy_has_not_are_named(tmp_path):
+    header = b'{"w":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+    with pytest.raises(pn.CheckpointError, match=r"it holds BF16, which NumPy has not; .* float32"):
+        pn.load_weights(model(), tmp_path / "w.safetensors")
+
+
 def test_weights_of_other_programs_have_no_checksum(tmp_path):
     path, layer = tmp_path / "w.safetensors", nn.Linear(4, 3, bias=False)
     save_file({"weight": np.ones((3, 4))}, path, {"format": "pt"})

@@ -150,6 +150,21 @@ def test_pooling_of_what_is_no_number(device: Device) -> None:
         assert_same_numbers(device.host(y), expected)
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize(("kernel", "padding", "dilation"), [(3, 1, 1), (4, 2, 1), (5, 2, 2)])
+def test_minus_infinity_beside_the_padding(
+    device: Device, stride: int, kernel: int, padding: int, dilation: int
+) -> None:
+    window = Window.of(kernel, stride, padding, dilation)
+    x = np.full((2, 2, 9, 10), -np.inf, "float32")
+    x[1, 1, 4:, 5:] = 1.0
+    y, back = windows.max_pool(device.backend.xp, device.backend.asarray(x), window)
+    expected, back_expected = pooling.max_pool(np, x, window)
+    assert_same_bits(device.host(y), expected)
+    dy = whole_numbers(y.shape, "float32")
+    assert_same_numbers(device.host(back(device.backend.asarray(dy))), back_expected(dy))
+
+
 def test_windows_in_fewer_blocks_than_rows(device: Device, monkeypatch: Any) -> None:
     monkeypatch.setattr(portanet_cupy.compiler, "_ROWS", 2)
     x = device.backend.asarray(np.arange(3.0 * 5 * 7 * 4).reshape(3, 5, 7, 4), "float32")
@@ -377,6 +392,8 @@ def test_cross_entropy(device: Device, shape: Any, dtype: str, each: bool) -> No
         assert a.dtype == dtype
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, tolerance, tolerance)
+    gradient()[...] = 0.0  # whose it is: the next is another
+    np.testing.assert_array_equal(device.host(gradient()), gradients[0])
     assert len(device.launched) == 1
 
 

@@ -38,6 +38,9 @@ def function(x: Any, key: Any, first: int) -> Any:
     return x
 
 
+watched = optim.ReduceLROnPlateau(patience=0, monitor="loss")
+watched.observe({"loss": 1.0})
+
 SHOWN = {
     "EarlyStopping()": pn.EarlyStopping(),
     "EarlyStopping(monitor='val_accuracy', patience=3)": pn.EarlyStopping("val_accuracy", 3),
@@ -50,11 +53,21 @@ SHOWN = {
     "GradientNoise(eta=0.1)": optim.GradientNoise(0.1),
     "DataLoader(batch_size=3, shuffle=True)": data.DataLoader((X, Y), 3, shuffle=True),
     "DataLoader(transform=function)": data.DataLoader(X, transform=function),
-    "DataLoader(transform=partial(…))": data.DataLoader(X, transform=partial(function, first=0)),
+    "DataLoader(transform=partial(…))": data.DataLoader(X, transform=partial(function)),
     "Context(training=True, needs_input_grad=False)": nn.Context(True, needs_input_grad=False),
     "<History of 0 epochs: nothing yet>": pn.History(),
     "Best(epoch=3, value=0.5)": train.history.Best(3, 0.5, {"0.weight": X}),
     "HuberLoss(delta=2.0)": nn.HuberLoss(delta=2.0),
+    "StepLR(step_size=3, by='step')": optim.StepLR(3, by="step"),
+    "MultiStepLR(milestones=[2, 5])": optim.MultiStepLR([5, 2]),
+    "LambdaLR(lr_lambda=<lambda>)": optim.LambdaLR(lambda epoch: 0.5),
+    "ChainedScheduler(schedulers=[ExponentialLR(gamma=0.9)])": optim.ChainedScheduler(
+        [optim.ExponentialLR(0.9)]
+    ),
+    "ReduceLROnPlateau(patience=0, monitor='loss')": watched,
+    "HeNormal(gain=1.0)": nn.HeNormal(1.0),
+    "Constant(value=2.0)": nn.Constant(2),
+    "Zeros()": nn.Zeros(),
 }
 
 

@@ -344,6 +344,26 @@ def test_max_pool_sends_the_gradient_to_the_first_of_equals(place: Any) -> None:
     np.testing.assert_array_equal(place.host(dx), [[[[0, 11, 0], [100, 1000, 0], [0, 0, 0]]]])
 
 
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize(("kernel", "padding", "dilation"), [(3, 1, 1), (4, 2, 1), (5, 2, 2)])
+@pytest.mark.parametrize("among", [0, 6, 90])
+def test_a_gradient_never_falls_into_the_padding(
+    library: Any, among: int, kernel: int, padding: int, dilation: int, stride: int, ceil_mode: bool
+) -> None:
+    """Minus infinity, which padding is, counts as any number that is lower than the others."""
+    layer = nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
+    x = np.full(90, -9.0)
+    x[:among] = numbers("x", (among,))
+    (x,) = x.reshape(1, 1, 1, 9, 10)
+    y, pullback = layer.vjp(library.array(x), context(True))
+    dy = library.array(numbers("dy", y.shape))
+    dx = library.host(pullback(dy)[0])
+    assert dx.sum() == pytest.approx(library.host(dy).sum())
+    _, pullback = layer.vjp(library.array(np.where(x == -9.0, -np.inf, x)), context(True))
+    np.testing.assert_array_equal(library.host(pullback(dy)[0]), dx)
+
+
 def test_max_pool_never_takes_its_padding(place: Any) -> None:
     x = place.array(-1.0 - np.arange(16.0).reshape(1, 1, 4, 4))
     y = nn.MaxPool2d(3, stride=2, padding=1)(x)

@@ -102,6 +102,24 @@ def test_inputs_stay_as_they_are(case: LossCase, place: Any) -> None:
 
 
 @every_case
+def test_a_gradient_belongs_to_who_asked_for_it(case: LossCase, place: Any) -> None:
+    _, pullback = case.make().vjp(*arrays(case, place))
+    mine = pullback()
+    before = place.host(mine)
+    mine *= 0.0
+    np.testing.assert_array_equal(place.host(pullback()), before)
+
+
+@every_case
+def test_a_number_of_another_width_does_not_promote(case: LossCase, place: Any) -> None:
+    place = place.select("float32")
+    _, pullback = case.make().vjp(*arrays(case, place))
+    place.check(pullback(np.float64(2.0)), case.shape)
+    place.check(pullback(np.float32(2.0)), case.shape)
+    np.testing.assert_array_equal(place.host(pullback(np.float64(2.0))), place.host(pullback(2.0)))
+
+
+@every_case
 def test_two_threads_at_once(case: LossCase, place: Any) -> None:
     loss, (scores, target, weights) = case.make(), arrays(case, place)
     barrier = Barrier(2, timeout=60)
@@ -197,6 +215,32 @@ def test_integer_weights(place: Any) -> None:
     value = nn.CrossEntropyLoss()(scores, target, place.array([1, 0, 3]))
     expected = nn.CrossEntropyLoss()(scores, target, place.array([1.0, 0.0, 3.0]))
     assert isclose(float(value), float(expected), rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.MSELoss])
+@pytest.mark.parametrize(
+    ("weight", "dtype"), [(300.0, "float16"), (1e-50, "float64"), (1e50, "float64"), (200, "uint8")]
+)
+def test_weights_are_summed_and_divided_in_a_wide_dtype(
+    library: Any, loss: Any, weight: float, dtype: str
+) -> None:
+    if not hasattr(library.backend.xp, dtype):
+        pytest.skip(f"the library has no {dtype}")
+    library = library.select("float32")
+    loss, shape = loss(), (300, 3)
+    target = np.arange(300) % 3 if loss.metrics else (numbers("target", shape) > 0.0) * 1.0
+    scores, target = library.array(numbers("scores", shape)), library.array(target)
+    weights = library.backend.from_numpy(np.full(300, weight, dtype))
+    value, pullback = loss.vjp(scores, target)
+    same, same_pullback = loss.vjp(scores, target, weights)
+    assert isclose(float(same), float(value), rel_tol=1e-5)
+    library.check(same, ())
+    np.testing.assert_allclose(library.host(same_pullback()), library.host(pullback()), 1e-5)
+    parts = [
+        loss.vjp(scores[p, :], target[p, ...], weights[p], loss.normalizer(target, weights))[0]
+        for p in (slice(0, 100), slice(100, 300))
+    ]
+    assert isclose(sum(map(float, parts)), float(value), rel_tol=1e-5)
 
 
 NUMBERS = [case for case in LOSSES if not case.value]

@@ -1,14 +1,16 @@
 """The command line."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import portanet as pn
-from portanet.__main__ import main
+from portanet.__main__ import SETTINGS, main
 
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
@@ -33,13 +35,23 @@ def test_info_prints_versions_and_backends(capsys: pytest.CaptureFixture[str]) -
 def test_info_prints_settings_only_where_they_are_set(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("PORTANET_DATA", raising=False)
-    assert not {"PORTANET_BACKEND", "PORTANET_DATA"} & lines_of(capsys).keys()
-    monkeypatch.setenv("PORTANET_BACKEND", "nonsense")  # shown, not used
-    monkeypatch.setenv("PORTANET_DATA", "some/where")
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    assert not set(SETTINGS) & lines_of(capsys).keys()
+    values = dict.fromkeys(SETTINGS, "0") | {"PORTANET_THREADS": "2"}
+    values["PORTANET_BACKEND"] = "nonsense"  # shown, not used
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
     lines = lines_of(capsys)
-    assert lines["PORTANET_BACKEND"].split() == ["PORTANET_BACKEND", "nonsense"]
-    assert lines["PORTANET_DATA"].split() == ["PORTANET_DATA", "some/where"]
+    assert {name: lines[name].split() for name in values} == {n: [n, v] for n, v in values.items()}
+
+
+def test_info_knows_every_setting() -> None:
+    root = Path(__file__).parent.parent
+    files = [path for folder in ("portanet", "backends") for path in (root / folder).rglob("*.py")]
+    words = re.compile(r"\b(?:PORTANET|CUPY|CUDA)_[A-Z][A-Z0-9_]+\b")
+    named = {word for path in files for word in words.findall(path.read_text(encoding="utf-8"))}
+    assert named == set(SETTINGS)
 
 
 def test_info_says_what_auto_takes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -244,7 +244,8 @@ def test_layers_assigned_as_attributes_are_children(library: Any) -> None:
         (({"a.b": nn.ReLU()},), ValueError, "a layer's name must be a string without dots"),
         (({"": nn.ReLU()},), ValueError, "a layer's name must be a string without dots"),
         (({1: nn.ReLU()},), ValueError, "a layer's name must be a string without dots, got 1"),
-        (([nn.ReLU()],), TypeError, "expected a layer for '0', got list"),
+        (([nn.ReLU()],), TypeError, "expected layers, got a list of them"),
+        (([nn.ReLU()], nn.ReLU()), TypeError, "expected a layer for '0', got list"),
         ((nn.ReLU(), None), TypeError, "expected a layer for '1', got NoneType"),
         ((nn.ReLU,), TypeError, "expected a layer for '0'"),
     ],
@@ -297,6 +298,31 @@ def test_update_is_all_or_nothing(library: Any) -> None:
     np.testing.assert_array_equal(library.host(model.params["fc1.weight"]), 1.0)
 
 
+@pytest.mark.parametrize("how", ["update", "load_state_dict"])
+def test_a_models_own_arrays_can_change_places(library: Any, how: str) -> None:
+    model = nn.Sequential(fill(nn.Linear(3, 3)), fill(nn.Linear(3, 3)))
+    model.params["1.weight"] = 2.0 * model.params["0.weight"]
+    before, params = host(model.params), model.params
+    assert np.all(before["0.weight"] != before["1.weight"])
+    swapped = {
+        "0.weight": params["1.weight"],
+        "1.weight": params["0.weight"].T,  # a view
+        "0.bias": params["0.bias"],
+        "1.bias": params["0.weight"][1, ...],
+    }
+    if how == "update":
+        model.params.update(swapped)
+    else:
+        model.load_state_dict(swapped)
+    expected = {
+        "0.weight": before["1.weight"],
+        "1.weight": before["0.weight"].T,
+        "0.bias": before["0.bias"],
+        "1.bias": before["0.weight"][1],
+    }
+    assert_equal(host(model.params), expected)
+
+
 def test_what_cannot_be_assigned() -> None:
     params = mlp().params
     with pytest.raises(KeyError, match=r"no array named 'fc3\.bias'; there are fc1\.weight, "):
@@ -346,6 +372,27 @@ def test_loading_lists_all_that_is_wrong_and_writes_nothing(library: Any) -> Non
         "'fc2.bias': expected real numbers",
     ):
         assert part in str(caught.value)
+    assert_equal(host(model.state_dict()), before)
+
+
+def test_a_state_of_another_head_can_be_loaded(library: Any) -> None:
+    model, trained = mlp(), fill(mlp())
+    before, state = host(model.state_dict()), trained.state_dict()
+    state["fc3.weight"] = state.pop("fc2.weight")
+    missing, unexpected = found = model.load_state_dict(state, strict=False)
+    assert found.missing_keys == missing == ["fc2.weight"]
+    assert found.unexpected_keys == unexpected == ["fc3.weight"]
+    now, loaded = host(model.state_dict()), host(trained.state_dict())
+    assert_equal(now, loaded | {"fc2.weight": before["fc2.weight"]})
+    assert model.load_state_dict(trained.state_dict()) == ([], [])
+
+
+def test_names_that_fit_must_fit_in_shape_too(library: Any) -> None:
+    model = mlp()
+    before = host(model.state_dict())
+    state = {"fc1.bias": np.ones(4), "fc2.weight": np.ones((3, 5)), "fc3.bias": np.ones(2)}
+    with pytest.raises(ValueError, match=r"does not fit: 'fc2.weight': .* got \(3, 5\)$"):
+        model.load_state_dict(state, strict=False)
     assert_equal(host(model.state_dict()), before)
 
 
@@ -613,7 +660,8 @@ def test_x_in_another_dtype_than_the_layers(case: LayerCase, library: Any) -> No
         fill(case.make())(x)
 
 
-TAKES_ANYTHING = {nn.Flatten, nn.Reshape, nn.Sequential}  # a container's layers look for themselves
+# A container's layers look for themselves.
+TAKES_ANYTHING = {nn.Identity, nn.Flatten, nn.Reshape, nn.Sequential}
 PARTICULAR = [
     case for case in LAYERS if type(case.make()) not in TAKES_ANYTHING and case.indices is None
 ]

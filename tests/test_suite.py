@@ -39,6 +39,8 @@ def test_gpu():
     pytest.skip("needs a GPU")
 """
 
+KNOWN = sorted({*registry.known(), *registry.broken, "own"})
+
 # Somebody's backend, which no entry point names here.
 OWN = """
 pn.register_backend(type("Own", (type(pn.set_backend("numpy")),), {"name": "own"}))
@@ -117,7 +119,7 @@ def test_the_mark_of_a_gpu_means_cupy(suite):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("nmpy", "it is unknown; known are: cupy, numpy, own, strict, torch"),
+        ("nmpy", f"it is unknown; known are: {', '.join(KNOWN)}"),
         ("gone", "No module named 'gone'; install it with: pip install gone"),
     ],
 )
@@ -126,7 +128,8 @@ def test_a_backend_that_cannot_be_used_is_an_error_at_the_start(suite, name, rea
     if name == "gone":
         broken = (
             "class Gone(pn.Backend):\n"
-            '    name, install = "gone", "pip install gone"\n'
+            '    name = package = "gone"\n'
+            '    install = "pip install gone"\n'
             "    load = classmethod(lambda cls: __import__(cls.name))\n"
             "pn.register_backend(Gone)\n"
         )

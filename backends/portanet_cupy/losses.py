@@ -29,5 +29,5 @@ def cross_entropy(xp: Any, scores: Any, t: Any, each: bool) -> tuple[Any, Callab
     count = prod(inner)
     arrays = (ordered, probabilities, losses, d)
     run(compiler.grid(count), (compiler.THREADS,), (*arrays, classes, count))
-    d = batch_first(xp, d)
-    return batch_first(xp, losses) if each else xp.sum(losses), lambda: d
+    value = batch_first(xp, losses) if each else xp.sum(losses)
+    return value, lambda: batch_first(xp, d.copy())  # the caller may write into it

@@ -15,13 +15,13 @@ extern "C" __global__ void max_pool(
     for (wide c = blockIdx.z; c < C; c += gridDim.z)
         for (wide i = blockIdx.y; i < OH; i += gridDim.y) {
             real highest = -1 / (real)0;
-            int found = 0;
+            int found = -1;  // the first pixel, if it is -infinity, too
             for (int u = 0; u < KH; ++u)
                 for (int v = 0; v < KW; ++v) {
                     const wide row = row_under(i, u), col = col_under(j, v);
                     if (row < 0 || row >= H || col < 0 || col >= W) continue;
                     const real value = x[((c * H + row) * W + col) * N + sample];
-                    if (value > highest || value != value)  // NaN, which stays
+                    if (found < 0 || value > highest || value != value)  // NaN, which stays
                         highest = value, found = u * KW + v;
                 }
             y[(c * OH + i) * OW * N + q] = highest;

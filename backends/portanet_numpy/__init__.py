@@ -38,6 +38,20 @@ class NumpyBackend(Backend):
         return np
 
     @classmethod
+    def owns(cls, array: Any) -> bool:
+        """Say whether `array` is NumPy's, and computes as its plain ones do.
+
+        A matrix does not, whose ``*`` is the matrix product, nor what has masks or units.
+        """
+        import numpy as np
+
+        kind, plain = type(array), np.ndarray
+        return super().owns(array) and not (
+            isinstance(array, plain)
+            and (kind.__mul__, kind.__array_ufunc__) != (plain.__mul__, plain.__array_ufunc__)
+        )
+
+    @classmethod
     def info(cls) -> dict[str, str]:
         """Return NumPy's version, and each BLAS in this process with its number of threads."""
         import numpy as np

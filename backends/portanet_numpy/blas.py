@@ -1,6 +1,6 @@
 """The BLAS's own threads, held back while portanet has several."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -19,7 +19,7 @@ def one_thread() -> Iterator[None]:
 
     with _lock:
         if _holders == 0:
-            _limits = threadpool_limits(1, user_api="blas")
+            _limits = _in_control(lambda: threadpool_limits(1, user_api="blas"))
         _holders += 1
     try:
         yield
@@ -27,4 +27,20 @@ def one_thread() -> Iterator[None]:
         with _lock:
             _holders -= 1
             if _holders == 0:
-                _limits.restore_original_limits()
+                _in_control(_limits.restore_original_limits)
+
+
+def _in_control(change: Callable[[], Any]) -> Any:
+    """Change limits in whichever thread this is, and return what the change returns.
+
+    From 3.8 on threadpoolctl lets OpenBLAS's limit be changed by one thread alone, the first that
+    does, while it lives. Here another may begin, and yet another end.
+    """
+    from threadpoolctl import OpenBLASController
+
+    forget = getattr(OpenBLASController, "clear_controlling_thread", lambda force: None)
+    forget(force=True)
+    try:
+        return change()
+    finally:
+        forget(force=True)

@@ -1,5 +1,6 @@
 """PyTorch tensors as a plain array library, on a CPU or a GPU: none of its autograd is used."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from portanet.backend import Backend, Memory
@@ -79,6 +80,17 @@ class TorchBackend(Backend):
         return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
             isinstance(error, RuntimeError) and "you tried to allocate" in str(error)
         )
+
+    def fused_each(self, formula: Callable[..., None], calls: Sequence[tuple[Any, ...]]) -> None:
+        """Run a formula with each of the arguments, so that what it changes joins no tape.
+
+        A gradient that autograd follows would draw the parameters and their state into its graph,
+        which would grow from step to step.
+        """
+        import torch
+
+        with torch.no_grad():
+            super().fused_each(formula, calls)
 
     def index_add(self, x: Any, indices: Any, values: Any) -> Any:
         """Add rows in place, summing where an index repeats; see `Backend.index_add`."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from portanet.backend import Array, Backend, backend_of
 from portanet.checks import Named, flag, integer
+from portanet.data.transform import apply, as_transform
 from portanet.random import Key
 from portanet.registry import place
 
@@ -25,6 +26,7 @@ class DataLoader(metaclass=Named):
         transform: what is done to each batch's first array, such as augmentation: a function
             ``transform(x, key, first)``, `first` being the place of the batch's first sample in the
             epoch. The key is the seed's and the epoch's, so the same epoch gives the same images.
+            It may work in place, and returns the changed x.
 
     Batches are tuples of arrays, as many as `data` holds. Iterating again gives the next epoch's
     order; ``loader.batches(epoch)`` gives any epoch's.
@@ -51,9 +53,7 @@ class DataLoader(metaclass=Named):
         self.batch_size = integer("batch_size", batch_size)
         self.shuffle, self.drop_last = flag("shuffle", shuffle), flag("drop_last", drop_last)
         self.replacement = flag("replacement", replacement)
-        if transform is not None and not callable(transform):
-            raise TypeError(f"transform must be a function, such as a Compose, got {transform!r}")
-        self.transform = transform
+        self.transform = None if transform is None else as_transform("transform must be", transform)
         self.key = Key(seed).child("batches")
         self._epoch = 0
         if len(self) == 0:
@@ -90,11 +90,19 @@ class DataLoader(metaclass=Named):
         ends = len(self) * self.batch_size
         for start in range(first * self.batch_size, ends, self.batch_size):
             stop = min(start + self.batch_size, end)
-            if order is None:
-                batch = tuple(array[start:stop, ...] for array in self.arrays)
-            else:
-                batch = self.gather(order[start:stop])
+            batch = self._cut(start, stop) if order is None else self.gather(order[start:stop])
             yield self.transformed(batch, epoch, start)
+
+    def probe(self) -> Batch:
+        """Return the first two samples as an epoch gives them."""
+        return self.transformed(self._cut(0, min(2, self.samples)))
+
+    def _cut(self, start: int, stop: int) -> Batch:
+        """Return samples in their own order: views, but for what a transform may change."""
+        x, *others = (array[start:stop, ...] for array in self.arrays)
+        if self.transform is not None:
+            x = self._backends[0].xp.asarray(x, copy=True)
+        return (x, *others)
 
     def gather(self, indices: Any) -> Batch:
         """Return the samples at these indices, integers (n,) below `samples`.
@@ -116,11 +124,14 @@ class DataLoader(metaclass=Named):
         )
 
     def transformed(self, batch: Batch, epoch: int = 0, first: int = 0) -> Batch:
-        """Return a batch as an epoch gives it whose order has its samples from `first` on."""
+        """Return a batch as an epoch gives it whose order has its samples from `first` on.
+
+        A transform that works in place changes `batch`.
+        """
         if self.transform is None:
             return batch
         x, *others = batch
-        return (self.transform(x, self.key.child("transform", epoch), first), *others)
+        return (apply(self.transform, x, self.key.child("transform", epoch), first), *others)
 
 
 def common_length(arrays: tuple[Array, ...]) -> int:

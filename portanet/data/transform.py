@@ -5,12 +5,18 @@ the whole. So the same seed gives the same images on every backend, however the 
 batches, and a run that is resumed continues as if it had never stopped.
 """
 
+import inspect
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from reprlib import repr as shortened
 from typing import Any, ClassVar, NoReturn
 
 from portanet.backend import Array, Backend, backend_of, dtype_name
 from portanet.checks import Named, instance, integer, listed
 from portanet.random import Key
+from portanet.registry import place
+
+Function = Callable[[Array, Key, int], Array]
 
 
 class Transform(metaclass=Named):
@@ -60,15 +66,33 @@ class Compose(metaclass=Named):
             has a key of its own, a child of the one that is given.
     """
 
-    def __init__(self, transforms: Iterable[Callable[[Array, Key, int], Array]]) -> None:
-        self.transforms = listed("transforms", transforms)
-        for transform in self.transforms:
-            if not callable(transform):
-                raise TypeError(f"Compose: expected transforms, got {transform!r}")
+    def __init__(self, transforms: Iterable[Function]) -> None:
+        given = listed("transforms", transforms)
+        self.transforms = [as_transform("Compose: expected", transform) for transform in given]
 
     def __call__(self, x: Array, key: Key, first: int = 0) -> Array:
         """Return `x` after all transforms."""
         instance("key", key, Key)
         for number, transform in enumerate(self.transforms):
-            x = transform(x, key.child(number), first)
+            x = apply(transform, x, key.child(number), first)
         return x
+
+
+def as_transform(expected: str, transform: Any) -> Function:
+    """Return a transform, or raise TypeError where it cannot be called as one is."""
+    with suppress(ValueError):  # what is written in C may not say what it takes
+        try:
+            inspect.signature(transform).bind("x", "key", "first")
+        except TypeError:
+            form = "a function transform(x, key, first), such as a Compose"
+            raise TypeError(f"{expected} {form}, got {transform!r}") from None
+    return transform  # type: ignore[no-any-return]
+
+
+def apply(transform: Function, x: Array, key: Key, first: int) -> Array:
+    """Return what a transform makes of `x`, or raise TypeError where that is no array."""
+    changed = transform(x, key, first)
+    if place(changed) is None:
+        got = shortened(changed)
+        raise TypeError(f"the transform {transform!r} must return the changed x, got {got}")
+    return changed

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from portanet.backend import BackendError, dtype_name
 from portanet.layercheck.compare import agree
 from portanet.layercheck.report import Failed, Skipped
-from portanet.layercheck.subject import MODES, Subject, Trial, kind
+from portanet.layercheck.subject import MODES, Subject, Trial
+from portanet.nn.running import kind
 from portanet.selection import make_backend
 
 

@@ -9,8 +9,9 @@ from portanet.backend import Array, Backend, dtype_name
 from portanet.layercheck.compare import Results, agree, explain
 from portanet.layercheck.report import Failed, Skipped
 from portanet.nn.context import Context, Pullback
+from portanet.nn.declared import join
 from portanet.nn.layer import Layer
-from portanet.nn.tree import join
+from portanet.nn.running import kind, output, pulled
 from portanet.random import Key
 from portanet.selection import use_backend
 
@@ -104,10 +105,7 @@ class Subject:
         with self.on() as trial:
             x = trial.x()
             trial.layer.check(x)
-            given = trial.layer.vjp(x, trial.context(training=True))
-        if not (isinstance(given, tuple) and len(given) == 2 and callable(given[1])):
-            raise TypeError(f"vjp must return (y, pullback), got {kind(given)}")
-        y = given[0]
+            y, _ = output(trial.layer, x, trial.context(training=True))
         if not self.host.owns(y) or y.dtype not in self.host.floats:
             raise TypeError(f"y must be an array of floating-point numbers, got {kind(y)}")
 
@@ -148,10 +146,7 @@ class Trial:
 
     def backward(self, y: Array, pullback: Pullback, number: int = 0) -> Results:
         """Return what a pullback gives, by name; an input of integers has no gradient."""
-        given: Any = pullback(self.dy(y, number))
-        if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict)):
-            raise TypeError(f"the pullback must return (dx, grads), got {kind(given)}")
-        dx, grads = given
+        dx, grads = pulled(pullback, self.dy(y, number), self.layer)
         named = {f"gradient of {n}": gradient for n, gradient in grads.items()}
         return named if dx is None or self._subject.of_integers else {"dx": dx, **named}
 
@@ -177,11 +172,3 @@ class Trial:
             n: host.xp.asarray(host.asarray(array, "float64"), copy=True)
             for n, array in results.items()
         }
-
-
-def kind(given: Any) -> str:
-    """Say what something is that should have been something else."""
-    if isinstance(given, tuple):
-        return f"a tuple of {', '.join(map(kind, given)) or 'nothing'}"
-    name = f"{type(given).__module__}.{type(given).__name__}".removeprefix("builtins.")
-    return f"{name} of {dtype_name(given)}" if hasattr(given, "dtype") else name

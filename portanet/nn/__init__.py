@@ -28,7 +28,7 @@ from portanet.nn.linear import Linear
 from portanet.nn.loss import Loss
 from portanet.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from portanet.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
-from portanet.nn.shape import Flatten, Reshape
+from portanet.nn.shape import Flatten, Identity, Reshape
 from portanet.nn.smooth_activation import GELU, Hardswish, Sigmoid, SiLU, Softplus, Tanh
 from portanet.nn.softmax import LogSoftmax, Softmax
 from portanet.nn.transposed_convolution import ConvTranspose2d
@@ -62,6 +62,7 @@ __all__ = [
     "HeNormal",
     "HeUniform",
     "HuberLoss",
+    "Identity",
     "L1Loss",
     "Layer",
     "LayerNorm",

@@ -4,7 +4,7 @@ The smooth activations (sigmoid, GELU, SiLU, …) are in `smooth_activation.py`,
 file.
 
 Gradients are masked by multiplication: choosing element by element (`where`) costs NumPy ten times
-as much where the choice is hard to foresee.
+as much where the choice is hard to foresee. So where dy is not finite, dx is NaN instead of 0.
 """
 
 from typing import Any
@@ -15,6 +15,7 @@ from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.elementwise import Elementwise
 from portanet.nn.initialization import Constant
 from portanet.nn.layer import Layer
+from portanet.sums import total
 
 
 class ReLU(Elementwise):
@@ -99,7 +100,9 @@ class PReLU(Layer):
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
             negative = xp.minimum(x, xp.zeros_like(x))
-            grads = {"weight": xp.reshape(xp.sum(dy * negative, axis=axes), (-1,))}
+            products = dy * negative
+            sums = xp.sum(products) if shared else total(xp, products, axes)
+            grads = {"weight": xp.reshape(sums, (-1,))}
             if not needs_input_grad:
                 return None, grads
             above = dy * xp.astype(x > 0, dy.dtype)

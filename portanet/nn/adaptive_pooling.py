@@ -20,8 +20,8 @@ class AdaptiveAvgPool2d(Layer):
         output_size: H' and W', an int or a pair; None keeps the image's. Where it is larger than
             the image's, pixels are there several times.
 
-    Shapes: x (N, C, H, W), y (N, C, H', W'), in x's dtype. Source of the global one: Lin et al.,
-    "Network in network", 2014.
+    Shapes: x (N, C, H, W), y (N, C, H', W'), in x's dtype; of the image's size, a view of x. Source
+    of the global one: Lin et al., "Network in network", 2014.
     """
 
     def __init__(self, output_size: int | tuple[int | None, int | None] | None) -> None:

@@ -1,5 +1,6 @@
 """Dicts of arrays whose items are assigned by copying into place."""
 
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from portanet.backend import Array, backend_of, dtype_name
@@ -35,9 +36,8 @@ class Arrays(dict[str, Array]):
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Copy several arrays into place; none is written where one does not fit."""
-        fitting = {name: self.fitting(name, v) for name, v in dict(*args, **kwargs).items()}
-        for name, values in fitting.items():
-            self[name][...] = values
+        new = {name: self.fitting(name, v) for name, v in dict(*args, **kwargs).items()}
+        assign((self[name], values) for name, values in new.items())
 
     def __ior__(self, other: Any) -> "Arrays":  # type: ignore[override,misc]
         self.update(other)
@@ -49,3 +49,13 @@ class Arrays(dict[str, Array]):
     def replace(self, arrays: dict[str, Array]) -> None:
         """Hold other array objects from now on: for the layer itself, when it moves or is drawn."""
         dict.update(self, arrays)
+
+
+def assign(pairs: Iterable[tuple[Array, Array]]) -> None:
+    """Copy values into arrays, given as (array, values); all of the values are read before.
+
+    They may be these same arrays, in another order or turned around.
+    """
+    copies = [(array, backend_of(new).xp.asarray(new, copy=True)) for array, new in pairs]
+    for array, new in copies:
+        array[...] = new

@@ -13,6 +13,11 @@ class Call(NamedTuple):
     gradients: dict[str, str]  # the composite's names for its gradients
     trained: bool  # whether it has parameters that are not frozen
 
+    @property
+    def label(self) -> str:
+        """What messages say, which must not keep the layer."""
+        return f"layer {self.name!r}"
+
 
 class Known(NamedTuple):
     """What a composite keeps of the layers within, and when that was found to be so."""

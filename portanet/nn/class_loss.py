@@ -1,6 +1,7 @@
 """What losses share whose targets are classes: their weights, ignored labels, the mean."""
 
 from math import prod
+from numbers import Real
 from typing import Any, ClassVar
 
 from portanet.backend import Array, backend_of, dtype_name
@@ -58,7 +59,7 @@ class ClassLoss(Weighted, Loss):
             weight = self.weight.on(backend_of(scores), scores.dtype)
             t = t * xp.reshape(weight, (k, *(1,) * (ndim - 2)))
         weights, divisor = self._weighting(xp, scores, target, sample_weight, normalizer)
-        return t / divisor if weights is None else t * (weights / divisor)
+        return t / divisor if weights is None else t * weights
 
     def _labels(self, xp: Any, shape: tuple[int, ...], target: Array) -> Array | None:
         """Return class indices as int64, or None where the target holds probabilities.
@@ -75,7 +76,8 @@ class ClassLoss(Weighted, Loss):
             self._fail(f"class indices must be integers, got {dtype_name(target)}", TypeError)
         if got != shape or not self.takes_probabilities:
             probabilities = f" or {shape}" if self.takes_probabilities else ""
-            self._fail(f"expected target of shape {expected}{probabilities}, got {got}")
+            remedy = "; target[..., 0] has it" if got == (*expected, 1) else ""
+            self._fail(f"expected target of shape {expected}{probabilities}, got {got}{remedy}")
         if labels is not None or not xp.isdtype(target.dtype, "real floating"):
             self._fail(
                 f"a target of the scores' shape {shape} holds probabilities, which must be "
@@ -132,6 +134,6 @@ def indices(xp: Any, target: Array) -> Array | None:
 
 def scaled(d: Array, dvalue: float | Array) -> Array:
     """Return gradients (N, K, d₁, …) times a number, or by dvalue (N, d₁, …) for each of the N."""
-    if isinstance(dvalue, float | int):
-        return d if dvalue == 1 else d * dvalue  # it is 1 in training
+    if isinstance(dvalue, float | Real):  # NumPy's own, too, of which float64 would promote
+        return d if dvalue == 1 else d * float(dvalue)  # it is 1 in training
     return d * (dvalue if dvalue.ndim == 0 else dvalue[:, None, ...])

@@ -8,6 +8,7 @@ from portanet.nn.class_loss import ClassLoss, scaled
 from portanet.nn.elementwise_loss import ElementwiseLoss
 from portanet.nn.fixed import Fixed, Weighted
 from portanet.nn.loss import LossPullback
+from portanet.special import sigmoid
 
 
 class CrossEntropyLoss(ClassLoss):
@@ -87,17 +88,17 @@ class NLLLoss(ClassLoss):
         sample_weight: Array | None = None,
         normalizer: float | Array | None = None,
     ) -> tuple[Array, LossPullback]:
-        """Return the value and the pullback, which keeps dℓ/ds."""
+        """Return the value and the pullback, which keeps −dℓ/ds."""
         xp = self._accept(scores, target, sample_weight)
-        slope = -self._terms(xp, scores, target, sample_weight, normalizer)
+        t = self._terms(xp, scores, target, sample_weight, normalizer)
         # A log-probability of −∞ at another class must not make 0 · ∞.
-        losses = xp.where(slope != 0, scores, 0.0) * slope
+        gains = xp.where(t != 0, scores, 0.0) * t
         each = self.reduction == "none"
 
         def pullback(dvalue: float | Array = 1.0) -> Array:
-            return scaled(slope, dvalue)
+            return scaled(t, -dvalue)
 
-        return xp.sum(losses, axis=1 if each else None), pullback
+        return -xp.sum(gains, axis=1 if each else None), pullback
 
 
 class BCEWithLogitsLoss(Weighted, ElementwiseLoss):
@@ -142,8 +143,7 @@ class BCEWithLogitsLoss(Weighted, ElementwiseLoss):
     def _slope(
         xp: Any, s: Array, e: Array, q: Any, positive: Array, weight: Any, scale: Any
     ) -> Array:
-        sigmoid = xp.maximum(e, xp.astype(s > 0, s.dtype)) / (1.0 + e)
-        return (q * sigmoid - positive) * (scale if weight is None else scale * weight)
+        return (q * sigmoid(xp, s, e) - positive) * (scale if weight is None else scale * weight)
 
     def _fixed(self, what: str, fixed: Fixed | None, scores: Array) -> Array | None:
         """Return weights as they can meet the scores, or raise ValueError for their shape."""

@@ -5,9 +5,10 @@ from typing import Any, Literal, overload
 
 from portanet.backend import Array
 from portanet.checks import instance, word
+from portanet.nn.declared import join
 from portanet.nn.graph import Node, concat
 from portanet.nn.layer import Layer
-from portanet.nn.tree import ParameterTree, join
+from portanet.nn.tree import ParameterTree
 
 
 class Sequential(Layer):
@@ -98,7 +99,7 @@ class Residual(Layer):
 
     def compute(self, x: Node) -> Node:
         """Run both sides and add them."""
-        return self.body(x) + (x if self.shortcut is None else self.shortcut(x))  # type: ignore[no-any-return]
+        return self.body(x) + (x if self.shortcut is None else self.shortcut(x))
 
 
 class Parallel(Layer):
@@ -135,12 +136,13 @@ class Parallel(Layer):
 
     def compute(self, x: Node) -> Node:
         """Run every branch on x and join their outputs."""
-        first, *others = (branch(x) for branch in self.children.values())
+        branches: dict[str, Layer] = self.children
+        first, *others = (branch(x) for branch in branches.values())
         if self.merge == "concat":
             return concat([first, *others])
         for other in others:
             first = first + other
-        return first  # type: ignore[no-any-return]
+        return first
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
@@ -152,5 +154,8 @@ def _adopt(parent: Layer, layers: tuple[Layer | Mapping[str, Layer], ...]) -> No
     named: Mapping[str, Any] = {str(i): layer for i, layer in enumerate(layers)}
     if len(layers) == 1 and isinstance(layers[0], Mapping):
         named = layers[0]
+    elif len(layers) == 1 and isinstance(layers[0], list | tuple):
+        container, got = type(parent).__name__, type(layers[0]).__name__
+        parent.fail(f"expected layers, got a {got} of them: {container}(a, b)", TypeError)
     for name, layer in named.items():
         parent.add_child(name, layer)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from portanet.backend import Array
 from portanet.checks import instance, integer
 from portanet.display import shown
+from portanet.nn.running import no_output
 from portanet.random import Key
 
 if TYPE_CHECKING:
@@ -88,7 +89,10 @@ class Context:
 
         A subclass of Context can so watch each layer's input and output.
         """
-        return layer.vjp(x, self.child(name, needs_input_grad))
+        given = layer.vjp(x, self.child(name, needs_input_grad))
+        if not (isinstance(given, tuple) and len(given) == 2):
+            raise no_output(layer, given)
+        return given
 
     def apply_updates(self) -> None:
         """Write the new values of the buffers into place."""

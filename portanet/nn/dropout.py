@@ -49,7 +49,7 @@ class _Dropout(Layer):
 class Dropout(_Dropout):
     """In training, zeros each element with probability p and scales the rest by 1 / (1 − p).
 
-    y = x · mask, mask = 0 with probability p, else 1 / (1 − p); in inference y = x.
+    y = x · mask, mask = 0 with probability p, else 1 / (1 − p); in inference y is x itself.
 
     Args:
         p: the probability of a zero, in [0, 1] (PyTorch's; some texts give the share kept).

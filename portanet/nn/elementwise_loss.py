@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import prod
+from numbers import Real
 from typing import Any, ClassVar
 
 from portanet.backend import Array, backend_of, dtype_name
@@ -47,7 +48,7 @@ class ElementwiseLoss(Loss):
         value = losses if self.reduction == "none" else xp.sum(losses) / divisor
 
         def pullback(dvalue: float | Array = 1.0) -> Array:
-            scale = dvalue / divisor
+            scale = (float(dvalue) if isinstance(dvalue, Real) else dvalue) / divisor
             return slope(scale if weights is None else scale * weights)
 
         return value, pullback

@@ -27,10 +27,9 @@ class Embedding(Layer):
     distribution with standard deviation 1.
 
     Raises TypeError where x holds no integers, and ValueError for an index outside 0 … V − 1. On a
-    device that would have to be waited for (a GPU) indices are looked at only where x is what the
-    model is given (the layer is the model, the first of a `Sequential`, within a `Residual` or a
-    branch of a `Parallel`): in a call, in `forward`, and once for the data of a Trainer. `vjp` does
-    not look there: CuPy wraps around, others raise what they raise.
+    GPU, where checking means waiting, indices are checked only in the model's own input (in calls,
+    `forward`, and once for a Trainer's data), never inside `vjp`: CuPy wraps around, others raise
+    what they raise.
     """
 
     def __init__(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from portanet.backend import Array, backend_of
 from portanet.checks import integer
-from portanet.nn.calls import calls_of
+from portanet.nn.calls import Call, calls_of
 from portanet.nn.context import Context, Gradients, Pullback, no_pullback
+from portanet.nn.running import no_gradients
 
 if TYPE_CHECKING:
     from portanet.nn.layer import Layer
@@ -126,7 +127,7 @@ class Step(NamedTuple):
     result: int
     sources: tuple[int, ...]
     back: Callable[[Array], Any]
-    gradients: dict[str, str] | None  # None: nodes were joined, back gives a gradient for each
+    call: Call | None  # None: nodes were joined, back gives a gradient for each
 
 
 class Graph:
@@ -162,7 +163,7 @@ class Graph:
         y, pullback = self._ctx.run(name, layer, x.value, x._needs_grad)
         node = self.node(y, x._needs_grad or call.trained)
         if node._needs_grad:
-            self._steps.append(Step(node._number, (x._number,), pullback, call.gradients))
+            self._steps.append(Step(node._number, (x._number,), pullback, call))
         return node
 
     def join(self, y: Array, back: Callable[[Array], Any], *nodes: Node) -> Node:
@@ -190,18 +191,23 @@ def run(composite: "Layer", x: Array, ctx: Context) -> tuple[Array, Pullback]:
     def pullback(dy: Array) -> tuple[Array, Gradients]:
         found = {last: dy}  # the gradients by the nodes
         sums: Gradients = {}
-        for result, sources, back, names in reversed(steps):
+        for result, sources, back, call in reversed(steps):
             d = found.pop(result, None)
             if d is None:  # nothing was made of it
                 continue
-            if names is None:
+            if call is None:
                 parts = back(d)
             else:
-                dx, grads = back(d)
+                given, names = back(d), call.gradients
+                if not (
+                    isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict)
+                ):
+                    raise no_gradients(call, given)
+                dx, grads = given
                 parts = (dx,)
                 if not names.keys() <= grads.keys():
                     lacking = sorted(names[key] for key in names.keys() - grads.keys())
-                    raise ValueError(f"a pullback returned no gradient for {lacking}")
+                    raise ValueError(f"{call.label}: the pullback lacks gradients for {lacking}")
                 for key, name in names.items():
                     sums[name] = sums[name] + grads[key] if name in sums else grads[key]
             for source, part in zip(sources, parts, strict=True):

@@ -6,7 +6,6 @@ weight (out, in/groups, kh, kw) fan_in = in/groups · kh · kw and fan_out = out
 PyTorch; a bias has its weight's.
 """
 
-from dataclasses import dataclass
 from math import inf, sqrt
 from reprlib import repr as shortened
 from typing import Any, Protocol
@@ -38,60 +37,50 @@ def _uniform(key: Key, shape: Shape, bound: float) -> Any:
     return (key.uniform(shape) * 2.0 - 1.0) * bound
 
 
-@dataclass(frozen=True)
 class Constant(metaclass=Named):
     """Every element is `value`."""
 
-    value: float
-
-    def __post_init__(self) -> None:
-        number("value", self.value, low=-inf)
+    def __init__(self, value: float) -> None:
+        self.value = number("value", value, low=-inf)
 
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return self.value
 
 
-@dataclass(frozen=True)
 class Zeros(Constant):
     """Every element is 0."""
 
-    value: float = 0.0
+    def __init__(self) -> None:
+        super().__init__(0.0)
 
 
-@dataclass(frozen=True)
 class Ones(Constant):
     """Every element is 1."""
 
-    value: float = 1.0
+    def __init__(self) -> None:
+        super().__init__(1.0)
 
 
-@dataclass(frozen=True)
 class Uniform(metaclass=Named):
     """Uniform in [−bound, bound]."""
 
-    bound: float
-
-    def __post_init__(self) -> None:
-        number("bound", self.bound)
+    def __init__(self, bound: float) -> None:
+        self.bound = number("bound", bound)
 
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return _uniform(key, shape, self.bound)
 
 
-@dataclass(frozen=True)
 class Normal(metaclass=Named):
     """Normal with mean 0 and standard deviation `std`."""
 
-    std: float
-
-    def __post_init__(self) -> None:
-        number("std", self.std)
+    def __init__(self, std: float) -> None:
+        self.std = number("std", std)
 
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return key.normal(shape) * self.std
 
 
-@dataclass(frozen=True)
 class FanInUniform(metaclass=Named):
     """Uniform in ±1/√fan_in: PyTorch's default for weights and biases of Linear and Conv2d.
 
@@ -103,39 +92,32 @@ class FanInUniform(metaclass=Named):
         return _uniform(key, shape, 1.0 / sqrt(fan_in))
 
 
-@dataclass(frozen=True)
 class HeUniform(metaclass=Named):
     """Uniform in ±gain·√(3/fan_in), gain √2 by default: variance 2/fan_in, for ReLU.
 
     Source: He et al., "Delving deep into rectifiers", 2015.
     """
 
-    gain: float = sqrt(2.0)
-
-    def __post_init__(self) -> None:
-        number("gain", self.gain)
+    def __init__(self, gain: float = sqrt(2.0)) -> None:
+        self.gain = number("gain", gain)
 
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return _uniform(key, shape, self.gain * sqrt(3.0 / fan_in))
 
 
-@dataclass(frozen=True)
 class HeNormal(metaclass=Named):
     """Normal with standard deviation gain/√fan_in, gain √2 by default, for ReLU.
 
     Source: He et al., "Delving deep into rectifiers", 2015.
     """
 
-    gain: float = sqrt(2.0)
-
-    def __post_init__(self) -> None:
-        number("gain", self.gain)
+    def __init__(self, gain: float = sqrt(2.0)) -> None:
+        self.gain = number("gain", gain)
 
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return key.normal(shape) * (self.gain / sqrt(fan_in))
 
 
-@dataclass(frozen=True)
 class GlorotUniform(metaclass=Named):
     """Uniform in ±gain·√(6/(fan_in + fan_out)).
 
@@ -143,16 +125,13 @@ class GlorotUniform(metaclass=Named):
     networks", 2010.
     """
 
-    gain: float = 1.0
-
-    def __post_init__(self) -> None:
-        number("gain", self.gain)
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = number("gain", gain)
 
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return _uniform(key, shape, self.gain * sqrt(6.0 / (fan_in + fan_out)))
 
 
-@dataclass(frozen=True)
 class GlorotNormal(metaclass=Named):
     """Normal with standard deviation gain·√(2/(fan_in + fan_out)).
 
@@ -160,10 +139,8 @@ class GlorotNormal(metaclass=Named):
     networks", 2010.
     """
 
-    gain: float = 1.0
-
-    def __post_init__(self) -> None:
-        number("gain", self.gain)
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = number("gain", gain)
 
     def __call__(self, key: Key, shape: Shape, fan_in: int, fan_out: int) -> Any:
         return key.normal(shape) * (self.gain * sqrt(2.0 / (fan_in + fan_out)))

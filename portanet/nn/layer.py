@@ -1,12 +1,15 @@
 """The contract of every layer: one vector-Jacobian product."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, overload
 
 from portanet.backend import Array, Backend, backend_of, dtype_name
 from portanet.nn import graph
 from portanet.nn.context import Context, Pullback
 from portanet.nn.graph import Node
+from portanet.nn.running import output, pulled
 from portanet.nn.weights import Weights
+from portanet.overriding import check_override
 from portanet.random import Key, Shape, fresh_seed
 
 
@@ -38,11 +41,17 @@ class Layer(Weights):
 
     _last_call: tuple[Pullback, Array] | None = None
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in ("vjp", "compute"):
+            check_override(cls, name, Layer)
+
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return the output and its pullback: the forward and the backward mathematics.
 
         The pullback must not mention `self` nor rebind what it captures, and it returns gradients
-        without adding them anywhere. A layer that defines `compute` has it from there.
+        without adding them anywhere. Parameters are captured, not copied: it is to be called before
+        an optimizer changes them. A layer that defines `compute` has it from there.
         """
         return graph.run(self, x, ctx)
 
@@ -80,12 +89,21 @@ class Layer(Weights):
         to those that see it.
         """
 
-    def __call__(self, x: Array) -> Array:
+    if TYPE_CHECKING:  # whose trees are of layers
+
+        def named_layers(self, shared: bool = False) -> Iterator[tuple[str, "Layer"]]:
+            """Yield this layer and all within it with their dotted names."""
+
+    @overload
+    def __call__(self, x: Node) -> Node: ...
+    @overload
+    def __call__(self, x: Array) -> Array: ...
+    def __call__(self, x: Node | Array) -> Node | Array:
         """Return the output for `x` in inference mode; within `compute`, for a node, a node."""
         if isinstance(x, Node):
             return x._graph.call(self, x)
         self.check(x)
-        return self.vjp(x, Context(needs_input_grad=False, needs_pullback=False))[0]
+        return output(self, x, Context(needs_input_grad=False, needs_pullback=False))[0]
 
     def forward(self, x: Array, training: bool = False, seed: int | None = None) -> Array:
         """Return the output and remember the call for one `backward`.
@@ -95,7 +113,7 @@ class Layer(Weights):
         """
         self.check(x)
         ctx = Context(training, rng=Key(fresh_seed() if seed is None else seed))
-        y, pullback = self.vjp(x, ctx)
+        y, pullback = output(self, x, ctx)
         ctx.apply_updates()
         self._last_call = (pullback, y)
         return y
@@ -112,7 +130,7 @@ class Layer(Weights):
                 f"got {dtype_name(dy)} of shape {tuple(dy.shape)}"
             )
         self._last_call = None
-        dx, grads = pullback(dy)
+        dx, grads = pulled(pullback, dy, self)
         owners = self.owners()
         for n, grad in grads.items():
             layer, key = owners[n]

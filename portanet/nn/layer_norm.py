@@ -1,6 +1,7 @@
 """Normalisations within each sample: the same in training and in inference, for any batch size."""
 
 from collections.abc import Sequence
+from math import prod
 
 from portanet.backend import Array
 from portanet.checks import flag, integer, number
@@ -8,29 +9,34 @@ from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.initialization import Ones, Zeros
 from portanet.nn.layer import Layer
 from portanet.random import Shape
+from portanet.sums import total
 
-Axes = tuple[int, ...]
+Stages = tuple[tuple[int, ...], ...]  # axes in the order in which `total` sums over them
+Layout = tuple[Shape, Stages, Shape, Stages]
 
 
 class _SampleNorm(Layer):
     eps: float
 
-    def _layout(self, shape: Shape) -> tuple[Shape, Axes, Shape]:
-        """Return how x is seen for its statistics, over which axes, and how parameters meet x."""
+    def _layout(self, shape: Shape) -> Layout:
+        """Return in which shapes x meets its statistics and parameters meet x, with their axes.
+
+        Each shape is followed by the axes over which a statistic is taken, or a parameter shared.
+        """
         raise NotImplementedError
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps the normalised x and the scales."""
         params, needs_input_grad = self.own_params, ctx.needs_input_grad
         xp, shape = self.accept(x, *params.values()).xp, tuple(x.shape)
-        split, axes, spread = self._layout(shape)
-        sharing = tuple(a for a, size in enumerate(spread) if size == 1)
+        split, within, spread, sharing = self._layout(shape)
+        count = prod(split[a] for axes in within for a in axes)
         spreads = {n: xp.reshape(p, spread) for n, p in params.items()}
         weight, bias = spreads.get("weight"), spreads.get("bias")
 
         centred = xp.reshape(x, split)
-        centred = centred - xp.mean(centred, axis=axes, keepdims=True)
-        var = xp.mean(centred * centred, axis=axes, keepdims=True)
+        centred = centred - total(xp, centred, *within) / count
+        var = total(xp, centred * centred, *within) / count
         inverse = 1.0 / xp.sqrt(var + self.eps)
         normal = centred * inverse
         y = xp.reshape(normal, shape)
@@ -42,15 +48,15 @@ class _SampleNorm(Layer):
         def pullback(dy: Array) -> tuple[Array, Gradients]:
             grads = {}
             if weight is not None:
-                products = xp.sum(dy * xp.reshape(normal, shape), axis=sharing)
+                products = total(xp, dy * xp.reshape(normal, shape), *sharing)
                 grads["weight"] = xp.reshape(products, params["weight"].shape)
             if bias is not None:
-                grads["bias"] = xp.reshape(xp.sum(dy, axis=sharing), params["bias"].shape)
+                grads["bias"] = xp.reshape(total(xp, dy, *sharing), params["bias"].shape)
             if not needs_input_grad:
                 return None, grads
             d = xp.reshape(dy if weight is None else dy * weight, split)
-            along = xp.mean(d * normal, axis=axes, keepdims=True)
-            dx = (d - xp.mean(d, axis=axes, keepdims=True) - normal * along) * inverse
+            along = total(xp, d * normal, *within) / count
+            dx = (d - total(xp, d, *within) / count - normal * along) * inverse
             return xp.reshape(dx, shape), grads
 
         return y, pullback
@@ -91,13 +97,14 @@ class LayerNorm(_SampleNorm):
             if bias:
                 self.add_parameter("bias", self.normalized_shape, Zeros())
 
-    def _layout(self, shape: Shape) -> tuple[Shape, Axes, Shape]:
+    def _layout(self, shape: Shape) -> Layout:
         ndim, sizes = len(shape), self.normalized_shape
         lead = ndim - len(sizes)
         if lead < 0 or shape[lead:] != sizes:
             expected = ", ".join(map(str, sizes))
             self.fail(f"expected x of shape (…, {expected}), got {shape}")
-        return shape, tuple(range(lead, ndim)), (1,) * lead + sizes
+        one_by_one = tuple((a,) for a in range(ndim))
+        return shape, one_by_one[lead:], (1,) * lead + sizes, one_by_one[:lead][::-1]
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
@@ -109,7 +116,8 @@ class GroupNorm(_SampleNorm):
 
     Mean and var (biased) are those of each sample's C/G channels of a group, over all their
     positions; w and b belong to channels. Gradients are those of `LayerNorm`. One group is a
-    layer normalisation of the whole sample, C groups are an instance normalisation.
+    layer normalisation of the whole sample, C groups are an instance normalisation. A group of a
+    single number has no spread: it becomes 0, then b (in training, PyTorch refuses it).
 
     Args:
         num_groups: groups, G, which must divide C.
@@ -133,13 +141,15 @@ class GroupNorm(_SampleNorm):
             self.add_parameter("weight", (num_channels,), Ones())
             self.add_parameter("bias", (num_channels,), Zeros())
 
-    def _layout(self, shape: Shape) -> tuple[Shape, Axes, Shape]:
+    def _layout(self, shape: Shape) -> Layout:
         groups, channels = self.num_groups, self.num_channels
         rest = shape[2:]
         if shape[1:2] != (channels,) or 0 in rest:
             self.fail(f"expected x of shape (N, {channels}, …), got {shape}")
         split = (shape[0], groups, channels // groups, *rest)
-        return split, tuple(range(2, len(split))), (1, channels, *(1,) * len(rest))
+        within = tuple((a,) for a in range(2, len(split)))
+        spread = (1, channels, *(1,) * len(rest))
+        return split, within, spread, ((0, *range(2, len(shape))),)
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""

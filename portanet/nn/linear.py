@@ -5,6 +5,7 @@ from portanet.checks import flag, integer
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.initialization import FanInUniform
 from portanet.nn.layer import Layer
+from portanet.sums import total
 
 
 class Linear(Layer):
@@ -50,7 +51,7 @@ class Linear(Layer):
             d_columns = (dy if dy.ndim == 2 else xp.reshape(dy, (-1, dy.shape[-1]))).T
             grads = {"weight": d_columns @ rows}
             if bias is not None:
-                grads["bias"] = xp.sum(d_columns, axis=1)
+                grads["bias"] = xp.reshape(total(xp, d_columns, (1,)), (-1,))
             if not needs_input_grad:
                 return None, grads
             dx = (weight.T @ d_columns).T

@@ -29,10 +29,13 @@ class Loss(metaclass=Named):
     With ``reduction="sum"`` nothing is divided: the normalizer is 1. With ``reduction="none"`` the
     value is no number but the array of the wₙ ℓₙ; a Trainer refuses it, for it has no gradient.
 
-    A loss implements `vjp` and says in `normalizer` what it divides by. One that compares samples
-    with one another, as contrastive losses and Cox's do, sets ``couples_samples = True`` in its
-    class: its batches stay whole, so it need not look at `normalizer`. Of all others a Trainer, and
-    `check_gradients`, make sure that the parts of a batch sum to the whole.
+    A loss implements `vjp`, and overrides `normalizer` where it divides by something else than the
+    number of samples, each counted with its weight. It may be 0, where all samples weigh 0 or are
+    ignored: then the loss and its gradient must be 0, not NaN. A loss that compares samples with
+    one another, as contrastive losses and Cox's do, sets ``couples_samples = True`` in its class:
+    its batches stay whole, so it need not look at `normalizer`. Of all others a Trainer, and
+    `check_gradients`, make sure that the parts of a batch sum to the whole, and that twice the
+    weights give, with the same normalizer, twice the loss.
     """
 
     # Whether a sample's share depends on the others of its batch.
@@ -154,7 +157,10 @@ class Loss(metaclass=Named):
         """Return what a mean divides by: the number of samples, each counted with its weight."""
         if sample_weight is None:
             return target.shape[0]
-        return backend_of(sample_weight).xp.sum(sample_weight)
+        backend = backend_of(sample_weight)
+        if sample_weight.dtype not in backend.floats:  # float16 may be too narrow for the sum
+            sample_weight = backend.xp.astype(sample_weight, backend.floats[0])
+        return backend.xp.sum(sample_weight)
 
     def _weighting(
         self,
@@ -164,22 +170,27 @@ class Loss(metaclass=Named):
         sample_weight: Array | None,
         normalizer: float | Array | None,
     ) -> tuple[Array | None, float | Array]:
-        """Return the weights and the divisor as they can meet the scores: in dtype and shape."""
+        """Return what each sample is multiplied by, or None, and what all are divided by.
+
+        Both can meet the scores: in dtype and shape. Weights are divided here already.
+        """
         divisor: float | Array = 1.0
         if self.reduction == "mean":
             divisor = self.normalizer(target, sample_weight) if normalizer is None else normalizer
         elif normalizer is not None:
             self.normalizer(target, sample_weight)  # refuses "none"; a sum is never divided
+        dtype = scores.dtype if sample_weight is None else backend_of(scores).floats[-1]
         # Where all samples weigh 0, so do the loss and its gradient: they are divided by infinity.
         if isinstance(divisor, Real):  # as NumPy's sums are, too: they are no arrays
             divisor = float(divisor) or inf
         else:
-            divisor = xp.asarray(divisor, dtype=scores.dtype, device=scores.device)
+            divisor = xp.asarray(divisor, dtype=dtype, device=scores.device)
             divisor = xp.where(divisor == 0, inf, divisor)
-        if sample_weight is not None:
-            sample_weight = xp.astype(sample_weight, scores.dtype, copy=False)
-            sample_weight = by_sample(xp, sample_weight, scores.ndim)
-        return sample_weight, divisor
+        if sample_weight is None:
+            return None, divisor
+        # Their quotient is of a size that the scores' dtype can hold, whatever they are.
+        weights = xp.astype(sample_weight, dtype, copy=False) / divisor
+        return by_sample(xp, xp.astype(weights, scores.dtype, copy=False), scores.ndim), 1.0
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_last_call": None}  # a pullback cannot be copied or pickled

@@ -1,4 +1,8 @@
-"""Pooling: one number for each window of each channel."""
+"""Pooling: one number for each window of each channel.
+
+Max-pooling may hand gradients on by multiplication with 1 or 0: where dy is not finite, the whole
+window may get NaN. With windows of one pixel, it may return a view of x.
+"""
 
 from typing import Any
 
@@ -123,7 +127,8 @@ class MaxPool2d(MaxPool):
 
     Shapes: x (N, C, H, W), y (N, C, H', W') with H' = ⌊(H + 2·padding − dilation·(kh − 1) − 1) /
     stride⌋ + 1, ⌈…⌉ with `ceil_mode`, in x's dtype. The gradient goes to the largest element; of
-    equal ones, to the first in row-major order.
+    equal ones, to the first in row-major order. Where a window contains NaN, y is NaN, and which
+    element gets the gradient depends on the backend.
     """
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from portanet.backend import Array
+from portanet.backend import Array, backend_of
 from portanet.checks import number
 from portanet.nn.elementwise_loss import ElementwiseLoss
 
@@ -85,7 +85,7 @@ class HuberLoss(ElementwiseLoss):
 class SmoothL1Loss(ElementwiseLoss):
     """Absolute error with its corner rounded: `HuberLoss` with delta = beta, over beta.
 
-    With d = s − t and c = d / beta, clipped to [−1, 1]: ℓ = c (d − beta c/2), that is
+    With d = s − t and c = d, clipped to [−beta, beta], over beta: ℓ = c (d − beta c/2), that is
     d²/(2 beta) where abs(d) < beta, else abs(d) − beta/2; dℓ/ds = c. With beta = 0 it is `L1Loss`.
 
     Args:
@@ -101,12 +101,14 @@ class SmoothL1Loss(ElementwiseLoss):
         self.beta = number("beta", beta)
 
     def _constants(self, scores: Array) -> tuple[float, ...]:
-        return (self.beta,)
+        # Below what the dtype tells from 0 it is 0: (s − t) / beta would be 0 / 0.
+        least = float(backend_of(scores).xp.finfo(scores.dtype).smallest_normal)
+        return (self.beta if self.beta >= least else 0.0,)
 
     @staticmethod
     def _formula(xp: Any, s: Array, t: Array, beta: float) -> tuple[Array, Array]:
         d = s - t
-        c = _clipped(xp, d / beta, 1.0) if beta > 0.0 else xp.sign(d)
+        c = _clipped(xp, d, beta) / beta if beta > 0.0 else xp.sign(d)
         return c * (d - (0.5 * beta) * c), c
 
     @staticmethod

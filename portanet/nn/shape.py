@@ -1,4 +1,4 @@
-"""Layers that only change shapes."""
+"""Layers that change nothing but the shape, or nothing at all."""
 
 from math import inf, prod
 
@@ -6,6 +6,24 @@ from portanet.backend import Array, backend_of
 from portanet.checks import integer
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.layer import Layer
+from portanet.random import Shape
+
+
+class Identity(Layer):
+    """Pass x on: y = x. It stands where a network has a layer in one variant and none in another.
+
+    Shapes: x and y alike, any. Any dtype; y is x itself.
+    """
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return x and the pullback, which keeps nothing."""
+        backend_of(x)
+        needs_input_grad = ctx.needs_input_grad
+
+        def pullback(dy: Array) -> tuple[Array, Gradients]:
+            return (dy if needs_input_grad else None), {}
+
+        return x, pullback
 
 
 class Flatten(Layer):
@@ -50,15 +68,16 @@ class Reshape(Layer):
     """Give each sample another shape; the batch stays.
 
     Args:
-        shape: the lengths of a sample's axes, such as ``Reshape(16, 4, 4)``; one of them may be −1:
-            what is left for it.
+        shape: the lengths of a sample's axes, such as ``Reshape(16, 4, 4)``, or one tuple of them;
+            one of them may be −1: what is left for it.
 
     Shapes: x (N, …), y (N, *shape), with the elements in the same order. Any dtype; the result is a
     view where the memory allows it.
     """
 
-    def __init__(self, *shape: int) -> None:
-        self.shape = tuple(-1 if size == -1 else integer("shape", size) for size in shape)
+    def __init__(self, *shape: int | Shape) -> None:
+        given = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+        self.shape = tuple(-1 if size == -1 else integer("shape", size) for size in given)
         if self.shape.count(-1) > 1:
             self.fail(f"only one axis can be what is left, got {shape}")
 

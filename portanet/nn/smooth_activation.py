@@ -10,6 +10,7 @@ from typing import Any, Literal
 from portanet.backend import Array, backend_of
 from portanet.checks import number, word
 from portanet.nn.elementwise import Elementwise
+from portanet.special import sigmoid
 
 _SLOPE, _CUBIC = sqrt(2.0 / pi), 0.044715  # of the approximate GELU
 
@@ -22,7 +23,7 @@ class Sigmoid(Elementwise):
 
     @staticmethod
     def _formula(xp: Any, x: Array) -> tuple[Array, Array]:
-        y = _sigmoid(xp, x)
+        y = sigmoid(xp, x)
         return y, y
 
     @staticmethod
@@ -77,7 +78,7 @@ class Softplus(Elementwise):
     @staticmethod
     def _back(xp: Any, x: Array, beta: float, threshold: float, dy: Array) -> Array:
         z = beta * x
-        return dy * xp.where(z > threshold, 1.0, _sigmoid(xp, z))
+        return dy * xp.where(z > threshold, 1.0, sigmoid(xp, z))
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
@@ -94,7 +95,7 @@ class SiLU(Elementwise):
     @staticmethod
     def _formula(xp: Any, x: Array) -> tuple[Array, ...]:
         floored, z = _bounded(xp, x, 800.0)
-        gate = _sigmoid(xp, z)
+        gate = sigmoid(xp, z)
         return floored * gate, z, gate
 
     @staticmethod
@@ -160,11 +161,6 @@ class Hardswish(Elementwise):
     def _back(xp: Any, z: Array, dy: Array) -> Array:
         curved = z * xp.astype(xp.abs(z) < 3.0, z.dtype)
         return dy * ((z + 3.0 + curved) / 6.0)
-
-
-def _sigmoid(xp: Any, x: Array) -> Array:
-    e = xp.exp(-xp.abs(x))
-    return xp.maximum(e, xp.astype(x > 0, x.dtype)) / (1.0 + e)  # above: 1 or e, as x > 0 or not
 
 
 def _bounded(xp: Any, x: Array, bound: float) -> tuple[Array, Array]:

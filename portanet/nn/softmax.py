@@ -10,6 +10,7 @@ from portanet.backend import Array
 from portanet.checks import integer
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.layer import Layer
+from portanet.sums import total
 
 
 class _Softmax(Layer):
@@ -19,16 +20,17 @@ class _Softmax(Layer):
         # but for the last one: it is that only where a sample is a single number.
         self.couples_samples = dim == 0 or dim < -1
 
-    def _exponentials(self, x: Array) -> tuple[Any, Array, Array, Array]:
-        """Return xp, z = x − max x, exp(z) and its sums: nothing in it overflows."""
+    def _exponentials(self, x: Array) -> tuple[Any, int, Array, Array, Array]:
+        """Return xp, the axis, z = x − max x, exp(z) and its sums: nothing in it overflows."""
         xp = self.accept(x).xp
         if not -x.ndim <= self.dim < x.ndim:
             self.fail(f"there is no axis {self.dim} in x of shape {tuple(x.shape)}")
         if x.shape[self.dim] == 0:
             self.fail(f"axis {self.dim} of x is empty, in shape {tuple(x.shape)}")
-        z = x - xp.max(x, axis=self.dim, keepdims=True)
+        axis = self.dim % x.ndim
+        z = x - xp.max(x, axis=axis, keepdims=True)
         e = xp.exp(z)
-        return xp, z, e, xp.sum(e, axis=self.dim, keepdims=True)
+        return xp, axis, z, e, total(xp, e, (axis,))
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
@@ -50,15 +52,15 @@ class Softmax(_Softmax):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps y."""
-        dim, needs_input_grad = self.dim, ctx.needs_input_grad
-        xp, _, e, sums = self._exponentials(x)
+        needs_input_grad = ctx.needs_input_grad
+        xp, axis, _, e, sums = self._exponentials(x)
         y = e / sums
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
             if not needs_input_grad:
                 return None, {}
             weighted = dy * y
-            return weighted - y * xp.sum(weighted, axis=dim, keepdims=True), {}
+            return weighted - y * total(xp, weighted, (axis,)), {}
 
         return y, pullback
 
@@ -76,12 +78,12 @@ class LogSoftmax(_Softmax):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps exp(z) and its sums."""
-        dim, needs_input_grad = self.dim, ctx.needs_input_grad
-        xp, z, e, sums = self._exponentials(x)
+        needs_input_grad = ctx.needs_input_grad
+        xp, axis, z, e, sums = self._exponentials(x)
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
             if not needs_input_grad:
                 return None, {}
-            return dy - e * (xp.sum(dy, axis=dim, keepdims=True) / sums), {}
+            return dy - e * (total(xp, dy, (axis,)) / sums), {}
 
         return z - xp.log(sums), pullback

@@ -6,6 +6,7 @@ from portanet.im2col import absurd, batch_first, batch_last, crop, pad
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.convolution import ConvolutionLayer
 from portanet.nn.window import Size
+from portanet.sums import total
 
 
 class ConvTranspose2d(ConvolutionLayer):
@@ -86,7 +87,7 @@ class ConvTranspose2d(ConvolutionLayer):
             d_matrix = backend.convolve_weight_grad(product, dy, window)
             grads = {"weight": xp.reshape(d_matrix, weight.shape)}
             if bias is not None:
-                grads["bias"] = xp.sum(dy, axis=(0, 2, 3))
+                grads["bias"] = xp.reshape(total(xp, dy, (0, 2, 3)), (-1,))
             if not needs_input_grad:
                 return None, grads
             d_pixels = xp.reshape(backend.convolve(matrix, dy, window), padded)

@@ -1,75 +1,38 @@
 """Parameters and buffers by name, in a tree of layers."""
 
 from collections.abc import Iterator
-from math import inf
-from typing import Any, ClassVar, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from portanet.backend import Array
-from portanet.checks import Named, flag, lengths, number
+from portanet.checks import flag
+from portanet.nn import hints
 from portanet.nn.arrays import Arrays
-from portanet.nn.initialization import Initialization, initialization
-from portanet.nn.parameter import Buffer, Parameter
-from portanet.random import Key, Shape
-from portanet.selection import get_backend
+from portanet.nn.declared import DeclaredArrays, check_name, join
 
 
-class ParameterTree(metaclass=Named):
+class ParameterTree(DeclaredArrays):
     """What every layer knows of its parameters, and of the layers within it.
 
-    A layer *describes* its arrays; they are drawn by `initialize`, or, with seed 0, when first
-    needed. Names are dotted: ``"fc1.weight"`` is the weight of the child ``"fc1"``. Two equal
-    layers differ by their names; asked for their arrays before a container names them, they draw
-    the same ones, and keep them until `initialize`.
+    Names are dotted: ``"fc1.weight"`` is the weight of the child ``"fc1"``. Two equal layers differ
+    by their names; asked for their arrays before a container names them, they draw the same ones,
+    and keep them until `initialize`.
     """
 
     # Whether an output depends on the other samples of its batch.
     couples_samples = False
     _frozen = False
     changes: ClassVar[int] = 0  # counts what was added, removed and frozen, in any tree
-    _name: str  # dotted, within the network; "" for the network itself
     children: dict[str, Any]
-    _parameters: dict[str, Parameter]
-    _buffers: dict[str, Buffer]
-    _own_params: Arrays
-    _own_buffers: Arrays
-    _own_grads: dict[str, Array]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Make the layer's bookkeeping, so that a subclass need not call ``super().__init__``."""
+        """Make the layer's bookkeeping, that of its children too."""
         layer = super().__new__(cls)
-        layer._name = ""
         layer.children = {}
-        layer._parameters, layer._buffers = {}, {}
-        layer._own_params, layer._own_buffers, layer._own_grads = Arrays(), Arrays(), {}
         return layer
-
-    def add_parameter(
-        self, name: str, shape: Shape, init: Initialization, fan_in: int = 0, fan_out: int = 0
-    ) -> None:
-        """Declare a trained array; it is drawn by `initialize`, or when first needed.
-
-        The fans are those of the weighted sums that it takes part in, such as a bias; without them
-        ``initialize(weight=…, bias=…)`` passes it over.
-        """
-        self._check_new(name)
-        init = initialization("init", init)
-        self._parameters[name] = Parameter(lengths("shape", shape), init, fan_in, fan_out)
-
-    def add_buffer(self, name: str, shape: Shape, fill: float, dtype: str | None = None) -> None:
-        """Declare an array that is kept with the parameters but not trained."""
-        self._check_new(name)
-        if not isinstance(fill, bool):
-            number("fill", fill, low=-inf, infinite=True)
-        self._buffers[name] = Buffer(lengths("shape", shape), fill, dtype)
-
-    def _check_new(self, name: str) -> None:
-        _check_name("an array's", name)
-        if name in (self._parameters | self._buffers):
-            self.fail(f"there is an array {name!r} already")
 
     def add_child(self, name: str, layer: "ParameterTree") -> None:
         """Make `layer` a part of this one; assigning it as an attribute does the same."""
-        _check_name("a layer's", name)
+        check_name("a layer's", name)
         if not isinstance(layer, ParameterTree):
             is_class = isinstance(layer, type)
             got = f"the class {layer.__name__}" if is_class else type(layer).__name__
@@ -82,10 +45,8 @@ class ParameterTree(metaclass=Named):
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, ParameterTree):
             self.add_child(name, value)
-        elif name in vars(self).get("_parameters", ()) or name in vars(self).get("_buffers", ()):
-            self.fail(f"{name!r} is an array of this layer: assign to params[{name!r}]", TypeError)
-        elif name in ("trainable", "requires_grad"):
-            self.fail(f"there is no {name}; freeze() and unfreeze() say what is trained", TypeError)
+        elif instead := hints.of_assigning(self, name):
+            self.fail(instead, TypeError)
         elif _holds_layers(value) and name != "children":
             self.fail(
                 f"{name!r}: layers in a {type(value).__name__} would not be trained; "
@@ -96,6 +57,15 @@ class ParameterTree(metaclass=Named):
             self._remove_child(name)
         super().__setattr__(name, value)
 
+    if not TYPE_CHECKING:  # where a name that is missing is an error already
+
+        def __getattr__(self, name: str) -> Any:
+            instead = None if hasattr(type(self), name) else hints.of_reading(self, name)
+            if instead is None:  # Python's own error, or that of a property
+                return object.__getattribute__(self, name)
+            # Without the object Python adds no private name that looks like it.
+            raise AttributeError(f"{self.label} has no {name!r}: {instead}", name=name, obj=None)
+
     def __delattr__(self, name: str) -> None:
         if isinstance(vars(self).get(name), ParameterTree):
             self._remove_child(name)
@@ -105,30 +75,7 @@ class ParameterTree(metaclass=Named):
         del self.children[name]
         ParameterTree.changes += 1
 
-    @property
-    def label(self) -> str:
-        """The layer's class and its name in the network, for messages."""
-        return f"{type(self).__name__} {self._name!r}" if self._name else type(self).__name__
-
-    def fail(self, message: str, error: type[Exception] = ValueError) -> NoReturn:
-        """Raise an error that names this layer."""
-        raise error(f"{self.label}: {message}")
-
     # --- arrays by name ------------------------------------------------------------------------
-
-    @property
-    def own_params(self) -> Arrays:
-        """The layer's trained arrays without its children's; drawn with seed 0 if need be."""
-        if len(self._own_params) < len(self._parameters):
-            self._draw(Key(0).child("init"), self._name)
-        return self._own_params
-
-    @property
-    def own_buffers(self) -> Arrays:
-        """The layer's arrays that are kept but not trained, without its children's."""
-        if len(self._own_buffers) < len(self._buffers):
-            self._draw(Key(0).child("init"), self._name)
-        return self._own_buffers
 
     @property
     def params(self) -> Arrays:
@@ -210,33 +157,6 @@ class ParameterTree(metaclass=Named):
             for n, layer in self.named_layers()
             for key in layer._parameters
         }
-
-    def _draw(
-        self,
-        key: Key,
-        dotted: str,
-        weight: Initialization | None = None,
-        bias: Initialization | None = None,
-    ) -> None:
-        backend = get_backend()
-        params = {}
-        for n, p in self._parameters.items():
-            try:
-                params[n] = p.draw(backend, key.child(join(dotted, n)), weight, bias)
-            except MemoryError as error:
-                self.fail(f"no room for its {n} of shape {p.shape}: {error}", MemoryError)
-        self._own_params.replace(params)
-        self._own_buffers.replace({n: b.draw(backend) for n, b in self._buffers.items()})
-
-
-def join(prefix: str, name: str) -> str:
-    """Return a dotted name; either part may be empty."""
-    return f"{prefix}.{name}" if prefix and name else prefix or name
-
-
-def _check_name(whose: str, name: Any) -> None:
-    if not isinstance(name, str) or not name or "." in name:
-        raise ValueError(f"{whose} name must be a string without dots, got {name!r}")
 
 
 def _holds_layers(value: Any) -> bool:

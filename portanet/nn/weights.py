@@ -1,16 +1,24 @@
 """What is done with all arrays of a tree of layers at once: drawn, moved, saved."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from portanet.backend import Array, Backend, backend_of, dtype_name
-from portanet.checks import instance
+from portanet.checks import flag, instance
 from portanet.conversion import float_dtype
-from portanet.nn.arrays import Arrays
+from portanet.nn.arrays import Arrays, assign
+from portanet.nn.declared import join
 from portanet.nn.initialization import Initialization, initialization
-from portanet.nn.tree import ParameterTree, join
+from portanet.nn.tree import ParameterTree
 from portanet.random import Key, fresh_seed
 from portanet.selection import get_backend, make_backend
+
+
+class Unmatched(NamedTuple):
+    """The names that a state lacks, and those that it has and the model has not."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class Weights(ParameterTree):
@@ -89,27 +97,33 @@ class Weights(ParameterTree):
         """
         return {n: _copy(arrays[key]) for n, (arrays, key) in self._state().items()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Unmatched:
         """Copy parameters and buffers into place, from arrays of any library.
 
         Raises ValueError that lists the missing, the unexpected and the misshapen names; nothing
         is written then. Of different values for a shared array, the last name's stay.
+
+        With ``strict=False`` only misshapen names are an error: what is missing stays as it is,
+        what is unexpected is passed over, and both are returned. So a new head is put on layers
+        that were trained with another.
         """
         slots, state = self._state(), instance("state", state, Mapping)
-        wrong = [f"missing {n!r}" for n in slots if n not in state]
-        wrong += [f"unexpected {n!r}" for n in state if n not in slots]
-        new = {}
+        missing = [n for n in slots if n not in state]
+        unexpected = [n for n in state if n not in slots]
+        wrong = []
+        if flag("strict", strict):
+            wrong += [f"missing {n!r}" for n in missing] + [f"unexpected {n!r}" for n in unexpected]
+        new = []
         for n in (n for n in slots if n in state):
             arrays, key = slots[n]
             try:
-                new[n] = arrays.fitting(key, state[n])
+                new.append((arrays[key], arrays.fitting(key, state[n])))
             except (TypeError, ValueError) as error:
                 wrong.append(f"{n!r}: {error}")
         if wrong:
             self.fail("the state does not fit: " + "; ".join(wrong))
-        for n, values in new.items():
-            arrays, key = slots[n]
-            arrays[key][...] = values
+        assign(new)
+        return Unmatched(missing, unexpected)
 
     def _state(self) -> dict[str, tuple[Arrays, str]]:
         return {

@@ -13,6 +13,7 @@ from portanet.optim.factor import (
     PolynomialLR,
     StepLR,
 )
+from portanet.optim.group import Common
 from portanet.optim.nadam import NAdam
 from portanet.optim.optimizer import Optimizer
 from portanet.optim.plateau import ReduceLROnPlateau
@@ -32,6 +33,7 @@ __all__ = [
     "ChainedScheduler",
     "ClipGradNorm",
     "ClipGradValue",
+    "Common",
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",

@@ -7,8 +7,9 @@ from typing import ClassVar, Unpack
 
 from portanet.backend import Array, backend_of
 from portanet.checks import flag, number
-from portanet.nn.tree import ParameterTree
-from portanet.optim.optimizer import Common, Hyper, Optimizer
+from portanet.nn.layer import Layer
+from portanet.optim.group import Common, Hyper
+from portanet.optim.optimizer import Optimizer
 
 
 class Adagrad(Optimizer):
@@ -18,6 +19,15 @@ class Adagrad(Optimizer):
     s ← s + g², from s = initial_accumulator_value
     p ← p − lr / (1 + (t − 1) lr_decay) · g / (√s + eps), t = 1, 2, …
 
+    Args:
+        model: what is trained.
+        lr: the learning rate, and the length of the first step; usually 0.01.
+        lr_decay: how fast the rate falls besides; usually 0.
+        weight_decay: that share of each parameter joins its gradient: an L2 penalty.
+        initial_accumulator_value: s before the first step; above 0 it shortens the first steps.
+        eps: keeps the divisor from 0; the larger, the smaller the steps of small gradients.
+        transforms, groups, decay_bias: see `Optimizer`.
+
     Source: Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and
     stochastic optimization", 2011.
     """
@@ -26,7 +36,7 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        model: ParameterTree,
+        model: Layer,
         lr: float = 1e-2,
         lr_decay: float = 0.0,
         weight_decay: float = 0.0,
@@ -36,7 +46,6 @@ class Adagrad(Optimizer):
     ) -> None:
         super().__init__(
             model,
-            common,
             lr=number("lr", lr),
             lr_decay=number("lr_decay", lr_decay),
             weight_decay=number("weight_decay", weight_decay),
@@ -44,6 +53,7 @@ class Adagrad(Optimizer):
                 "initial_accumulator_value", initial_accumulator_value
             ),
             eps=number("eps", eps),
+            **common,
         )
 
     @staticmethod
@@ -71,6 +81,14 @@ class Adadelta(Optimizer):
     u ← rho u + (1 − rho) d²
     p ← p − lr · d
 
+    Args:
+        model: what is trained.
+        lr: a factor of the steps; usually 1.
+        rho: the share of the old means that stays; usually 0.9 to 0.95.
+        eps: sets the length of the first steps, about its root.
+        weight_decay: that share of each parameter joins its gradient: an L2 penalty.
+        transforms, groups, decay_bias: see `Optimizer`.
+
     Source: Zeiler, "ADADELTA: an adaptive learning rate method", 2012.
     """
 
@@ -78,7 +96,7 @@ class Adadelta(Optimizer):
 
     def __init__(
         self,
-        model: ParameterTree,
+        model: Layer,
         lr: float = 1.0,
         rho: float = 0.9,
         eps: float = 1e-6,
@@ -87,11 +105,11 @@ class Adadelta(Optimizer):
     ) -> None:
         super().__init__(
             model,
-            common,
             lr=number("lr", lr),
             rho=number("rho", rho, high=1.0),
             eps=number("eps", eps),
             weight_decay=number("weight_decay", weight_decay),
+            **common,
         )
 
     @staticmethod
@@ -122,6 +140,16 @@ class RMSprop(Optimizer):
     b ← momentum · b + g / (√(v − a²) + eps) (centered) or g / (√v + eps)
     p ← p − lr · b
 
+    Args:
+        model: what is trained.
+        lr: the learning rate; usually 1e-3 to 1e-2.
+        alpha: the share of the old mean that stays; usually 0.9 to 0.99.
+        eps: keeps the divisor from 0; the larger, the smaller the steps of small gradients.
+        weight_decay: that share of each parameter joins its gradient: an L2 penalty.
+        momentum: the share of the last step that is done again.
+        centered: divide by the deviation from the mean gradient, not by the root mean square.
+        transforms, groups, decay_bias: see `Optimizer`.
+
     Sources: Tieleman and Hinton, "Lecture 6.5: RMSprop", 2012; centered: Graves, "Generating
     sequences with recurrent neural networks", 2013.
     """
@@ -131,7 +159,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        model: ParameterTree,
+        model: Layer,
         lr: float = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
@@ -142,13 +170,13 @@ class RMSprop(Optimizer):
     ) -> None:
         super().__init__(
             model,
-            common,
             lr=number("lr", lr),
             alpha=number("alpha", alpha, high=1.0),
             eps=number("eps", eps),
             weight_decay=number("weight_decay", weight_decay),
             momentum=number("momentum", momentum),
             centered=flag("centered", centered),
+            **common,
         )
 
     @staticmethod

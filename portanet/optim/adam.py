@@ -8,8 +8,9 @@ from typing import ClassVar, Unpack
 
 from portanet.backend import Array, backend_of
 from portanet.checks import checked_betas, flag, number
-from portanet.nn.tree import ParameterTree
-from portanet.optim.optimizer import Common, Hyper, Optimizer
+from portanet.nn.layer import Layer
+from portanet.optim.group import Common, Hyper
+from portanet.optim.optimizer import Optimizer
 
 
 class Adam(Optimizer):
@@ -20,9 +21,17 @@ class Adam(Optimizer):
     v ← β₂ v + (1 − β₂) g²
     p ← p − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + eps), t = 1, 2, …
 
-    With `amsgrad` the last line takes the largest v so far. Sources: Kingma and Ba, "Adam: a method
-    for stochastic optimization", 2015; AMSGrad: Reddi, Kale and Kumar, "On the convergence of Adam
-    and beyond", 2018.
+    Args:
+        model: what is trained.
+        lr: the learning rate; usually 1e-3, for large networks 1e-4.
+        betas: (β₁, β₂), the shares of the old means that stay; β₂ is the slower.
+        eps: keeps the divisor from 0; the larger, the smaller the steps of small gradients.
+        weight_decay: that share of each parameter joins its gradient: an L2 penalty.
+        amsgrad: take the largest v so far in the last line.
+        transforms, groups, decay_bias: see `Optimizer`.
+
+    Sources: Kingma and Ba, "Adam: a method for stochastic optimization", 2015; AMSGrad: Reddi, Kale
+    and Kumar, "On the convergence of Adam and beyond", 2018.
     """
 
     slots = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
@@ -30,7 +39,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        model: ParameterTree,
+        model: Layer,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -40,12 +49,12 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(
             model,
-            common,
             lr=number("lr", lr),
             betas=checked_betas(betas),
             eps=number("eps", eps),
             weight_decay=number("weight_decay", weight_decay),
             amsgrad=flag("amsgrad", amsgrad),
+            **common,
         )
 
     @staticmethod
@@ -60,12 +69,23 @@ class AdamW(Adam):
     """Adam with decoupled weight decay: p ← p − lr · weight_decay · p, then Adam's step without it.
 
     So the decay does not pass through the running means, where parameters with large gradients
-    would decay less. Source: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
+    would decay less.
+
+    Args:
+        model: what is trained.
+        lr: the learning rate; usually 1e-3, for large networks 1e-4.
+        betas: (β₁, β₂), the shares of the old means that stay; β₂ is the slower.
+        eps: keeps the divisor from 0; the larger, the smaller the steps of small gradients.
+        weight_decay: lr times this share of each parameter is taken off it; usually 0.01 to 0.1.
+        amsgrad: take the largest v so far.
+        transforms, groups, decay_bias: see `Optimizer`.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
     """
 
     def __init__(
         self,
-        model: ParameterTree,
+        model: Layer,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -91,6 +111,14 @@ class Adamax(Optimizer):
     u ← max(β₂ u, |g| + eps)
     p ← p − lr / (1 − β₁ᵗ) · m / u, t = 1, 2, …
 
+    Args:
+        model: what is trained.
+        lr: the learning rate: no step is much longer; usually 2e-3.
+        betas: (β₁, β₂), the shares of the old mean and the old maximum that stay.
+        eps: keeps the divisor from 0; the larger, the smaller the steps of small gradients.
+        weight_decay: that share of each parameter joins its gradient: an L2 penalty.
+        transforms, groups, decay_bias: see `Optimizer`.
+
     Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, section 7.1.
     """
 
@@ -98,7 +126,7 @@ class Adamax(Optimizer):
 
     def __init__(
         self,
-        model: ParameterTree,
+        model: Layer,
         lr: float = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -107,11 +135,11 @@ class Adamax(Optimizer):
     ) -> None:
         super().__init__(
             model,
-            common,
             lr=number("lr", lr),
             betas=checked_betas(betas),
             eps=number("eps", eps),
             weight_decay=number("weight_decay", weight_decay),
+            **common,
         )
 
     @staticmethod

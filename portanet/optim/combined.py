@@ -3,26 +3,21 @@
 Names and definitions are PyTorch's.
 """
 
-from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
 
 from portanet.checks import instance, integer, listed
-from portanet.optim.schedule import Clock, Schedule
+from portanet.optim.schedule import Schedule
 
 
-@dataclass(frozen=True)
 class _Combined(Schedule):
     """Schedules that count the same: epochs or steps."""
 
-    schedulers: Sequence[Schedule]
-    by: Clock = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        who, parts = type(self).__name__, tuple(listed("schedulers", self.schedulers))
+    def __init__(self, schedulers: Sequence[Schedule]) -> None:
+        who = type(self).__name__
+        parts: list[Schedule] = listed("schedulers", schedulers)
         if not parts:
             raise ValueError(f"{who}: expected at least one schedule, got none")
         for part in parts:
@@ -31,15 +26,9 @@ class _Combined(Schedule):
         clocks = [part.by for part in parts]
         if len(set(clocks)) > 1:
             raise ValueError(f"{who}: expected schedules by one clock, got {', '.join(clocks)}")
-        object.__setattr__(self, "schedulers", parts)  # the way into a frozen dataclass
-        object.__setattr__(self, "by", clocks[0])
-
-    @abstractmethod
-    def __call__(self, count: int, initial: Any) -> dict[str, Any]:
-        """Return what the schedules give together."""
+        self.schedulers, self.by = parts, clocks[0]
 
 
-@dataclass(frozen=True)
 class SequentialLR(_Combined):
     """One schedule after another; each begins at its milestone, and counts from there.
 
@@ -57,21 +46,17 @@ class SequentialLR(_Combined):
     end.
     """
 
-    milestones: Sequence[int]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        given = listed("milestones", self.milestones)
-        milestones = tuple(integer("milestones", m) for m in given)
-        object.__setattr__(self, "milestones", milestones)
-        if len(milestones) != len(self.schedulers) - 1:
+    def __init__(self, schedulers: Sequence[Schedule], milestones: Sequence[int]) -> None:
+        super().__init__(schedulers)
+        self.milestones = [integer("milestones", m) for m in listed("milestones", milestones)]
+        if len(self.milestones) != len(self.schedulers) - 1:
             raise ValueError(
                 f"SequentialLR: expected a milestone between each two of {len(self.schedulers)} "
-                f"schedules, got {list(milestones)}"
+                f"schedules, got {self.milestones}"
             )
-        if any(later <= earlier for earlier, later in pairwise(milestones)):
+        if any(later <= earlier for earlier, later in pairwise(self.milestones)):
             raise ValueError(
-                f"SequentialLR: milestones must be in rising order, got {list(milestones)}"
+                f"SequentialLR: milestones must be in rising order, got {self.milestones}"
             )
 
     def spanning(self, first: int, steps: int | None) -> Self:
@@ -86,7 +71,7 @@ class SequentialLR(_Combined):
             last = last.spanning(began, None)
         elif first + steps > starts[-1]:  # the run gets there
             last = last.spanning(began, first + steps - starts[-1] - began)
-        return replace(self, schedulers=(*parts, last))
+        return type(self)([*parts, last], self.milestones)
 
     def __call__(self, count: int, initial: Any) -> dict[str, Any]:
         """Return what the schedule of this count gives."""
@@ -94,13 +79,16 @@ class SequentialLR(_Combined):
         return self.schedulers[k](count - (0, *self.milestones)[k], initial)
 
 
-@dataclass(frozen=True)
 class ChainedScheduler(_Combined):
     """All schedules at once: each begins from the rate that the one before gives.
 
     So their factors multiply: ``ChainedScheduler([ConstantLR(0.1, 20), ExponentialLR(0.9)])``
-    decays at every epoch, from a tenth of the rate in the first twenty. PyTorch's gives the same,
-    except that a `LambdaLR` or `CosineAnnealingWarmRestarts` there undoes what stands before it.
+    decays at every epoch, from a tenth of the rate in the first twenty.
+
+    PyTorch's gives the same with schedules that multiply by a factor. There, `LambdaLR`,
+    `OneCycleLR` and `CosineAnnealingWarmRestarts` take each count from the first rate, whatever the
+    others made of it; `CosineAnnealingLR` goes on from the rate before, which differs where
+    `eta_min` is not 0, and after `T_max`; and a chain within a `SequentialLR` is one count ahead.
 
     Args:
         schedulers: the schedules, all by the same clock, which becomes this one's.
@@ -108,7 +96,7 @@ class ChainedScheduler(_Combined):
 
     def spanning(self, first: int, steps: int | None) -> Self:
         """Return the schedules for the run."""
-        return replace(self, schedulers=[s.spanning(first, steps) for s in self.schedulers])
+        return type(self)([s.spanning(first, steps) for s in self.schedulers])
 
     def __call__(self, count: int, initial: Any) -> dict[str, Any]:
         """Return what the schedules give one upon the other."""

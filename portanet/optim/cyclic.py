@@ -4,7 +4,7 @@ Names, definitions and defaults are PyTorch's; each is given in closed form, as 
 count alone.
 """
 
-from dataclasses import dataclass, replace
+from copy import copy
 from math import cos, pi
 from typing import Any, Literal, Self
 
@@ -13,7 +13,6 @@ from portanet.optim.optimizer import Optimizer
 from portanet.optim.schedule import Clock, RateSchedule, Schedule
 
 
-@dataclass(frozen=True)
 class CosineAnnealingLR(RateSchedule):
     """lr = eta_min + (lr₀ − eta_min) · (1 + cos(π · count / T_max)) / 2: down half a cosine.
 
@@ -28,21 +27,15 @@ class CosineAnnealingLR(RateSchedule):
     without its restarts.
     """
 
-    T_max: int
-    eta_min: float = 0.0
-    by: Clock = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        integer("T_max", self.T_max)
-        number("eta_min", self.eta_min)
+    def __init__(self, T_max: int, eta_min: float = 0.0, by: Clock = "epoch") -> None:
+        super().__init__(by)
+        self.T_max, self.eta_min = integer("T_max", T_max), number("eta_min", eta_min)
 
     def rate(self, count: int, lr: float) -> float:
         """Return the rate after `count` epochs or steps."""
         return half_cosine(lr, self.eta_min, count / self.T_max)
 
 
-@dataclass(frozen=True)
 class CosineAnnealingWarmRestarts(RateSchedule):
     """lr = eta_min + (lr₀ − eta_min) · (1 + cos(π · c / T)) / 2: down half a cosine, and again.
 
@@ -58,16 +51,12 @@ class CosineAnnealingWarmRestarts(RateSchedule):
     Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017.
     """
 
-    T_0: int
-    T_mult: int = 1
-    eta_min: float = 0.0
-    by: Clock = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        integer("T_0", self.T_0)
-        integer("T_mult", self.T_mult)
-        number("eta_min", self.eta_min)
+    def __init__(
+        self, T_0: int, T_mult: int = 1, eta_min: float = 0.0, by: Clock = "epoch"
+    ) -> None:
+        super().__init__(by)
+        self.T_0, self.T_mult = integer("T_0", T_0), integer("T_mult", T_mult)
+        self.eta_min = number("eta_min", eta_min)
 
     def rate(self, count: int, lr: float) -> float:
         """Return the rate after `count` epochs or steps."""
@@ -79,7 +68,6 @@ class CosineAnnealingWarmRestarts(RateSchedule):
         return half_cosine(lr, self.eta_min, count / length)
 
 
-@dataclass(frozen=True)
 class OneCycleLR(Schedule):
     """One cycle of the rate: up to `max_lr`, then down to almost nothing; momentum the other way.
 
@@ -105,33 +93,36 @@ class OneCycleLR(Schedule):
     Source: Smith and Topin, "Super-convergence", 2018, whose own cycle is the one of three legs.
     """
 
-    max_lr: float
-    total_steps: int | None = None
-    pct_start: float = 0.3
-    anneal_strategy: Literal["cos", "linear"] = "cos"
-    cycle_momentum: bool = True
-    base_momentum: float = 0.85
-    max_momentum: float = 0.95
-    div_factor: float = 25.0
-    final_div_factor: float = 1e4
-    three_phase: bool = False
-    first: int = 0  # the step at which the cycle begins
-
     by = "step"
 
-    def __post_init__(self) -> None:
-        number("max_lr", self.max_lr)
-        number("pct_start", self.pct_start, high=1.0)
-        if self.total_steps is not None:
-            integer("total_steps", self.total_steps)
-        flag("cycle_momentum", self.cycle_momentum)
-        flag("three_phase", self.three_phase)
-        number("base_momentum", self.base_momentum, high=1.0)
-        number("max_momentum", self.max_momentum, high=1.0)
+    def __init__(
+        self,
+        max_lr: float,
+        total_steps: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: Literal["cos", "linear"] = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.85,
+        max_momentum: float = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        first: int = 0,
+    ) -> None:
+        self.max_lr = number("max_lr", max_lr)
+        self.total_steps = None if total_steps is None else integer("total_steps", total_steps)
+        self.pct_start = number("pct_start", pct_start, high=1.0)
+        self.anneal_strategy = word("anneal_strategy", anneal_strategy, "cos", "linear")
+        self.cycle_momentum = flag("cycle_momentum", cycle_momentum)
+        self.base_momentum = number("base_momentum", base_momentum, high=1.0)
+        self.max_momentum = number("max_momentum", max_momentum, high=1.0)
+        self.div_factor = number("div_factor", div_factor)
+        self.final_div_factor = number("final_div_factor", final_div_factor)
         for name in ("div_factor", "final_div_factor"):
-            if number(name, getattr(self, name)) == 0.0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
-        word("anneal_strategy", self.anneal_strategy, "cos", "linear")
+            if getattr(self, name) == 0.0:
+                raise ValueError(f"{name} must be positive, got 0")
+        self.three_phase = flag("three_phase", three_phase)
+        self.first = integer("first", first, least=0)
 
     def spanning(self, first: int, steps: int | None) -> Self:
         """Return the cycle over the run where no `total_steps` was given.
@@ -145,7 +136,9 @@ class OneCycleLR(Schedule):
                 )
             return self
         if self.total_steps is None:
-            return replace(self, total_steps=steps, first=first)
+            whole = copy(self)
+            whole.total_steps, whole.first = steps, first
+            return whole
         if first + steps > self.first + self.total_steps:
             raise ValueError(
                 f"OneCycleLR ends after {self.total_steps} steps, "

@@ -6,13 +6,11 @@ is given in closed form, as a function of the count alone.
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from portanet.checks import integer, listed, number
 from portanet.optim.schedule import Clock, RateSchedule
 
 
-@dataclass(frozen=True)
 class StepLR(RateSchedule):
     """lr = lr₀ · gamma^⌊count / step_size⌋: a step down every `step_size` epochs (or steps).
 
@@ -24,21 +22,15 @@ class StepLR(RateSchedule):
         by: ``"epoch"`` or ``"step"``: what is counted.
     """
 
-    step_size: int
-    gamma: float = 0.1
-    by: Clock = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        integer("step_size", self.step_size)
-        number("gamma", self.gamma)
+    def __init__(self, step_size: int, gamma: float = 0.1, by: Clock = "epoch") -> None:
+        super().__init__(by)
+        self.step_size, self.gamma = integer("step_size", step_size), number("gamma", gamma)
 
     def rate(self, count: int, lr: float) -> float:
         """Return the rate after `count` epochs or steps."""
         return lr * self.gamma ** (count // self.step_size)
 
 
-@dataclass(frozen=True)
 class MultiStepLR(RateSchedule):
     """lr = lr₀ · gamma^k, where k milestones are reached: a step down at each of them.
 
@@ -48,23 +40,17 @@ class MultiStepLR(RateSchedule):
         by: ``"epoch"`` or ``"step"``: what is counted.
     """
 
-    milestones: Sequence[int]
-    gamma: float = 0.1
-    by: Clock = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        given = listed("milestones", self.milestones)
-        milestones = tuple(sorted(integer("milestones", m, least=0) for m in given))
-        object.__setattr__(self, "milestones", milestones)  # the way into a frozen dataclass
-        number("gamma", self.gamma)
+    def __init__(self, milestones: Sequence[int], gamma: float = 0.1, by: Clock = "epoch") -> None:
+        super().__init__(by)
+        given = listed("milestones", milestones)
+        self.milestones = sorted(integer("milestones", m, least=0) for m in given)
+        self.gamma = number("gamma", gamma)
 
     def rate(self, count: int, lr: float) -> float:
         """Return the rate after `count` epochs or steps."""
         return lr * self.gamma ** bisect_right(self.milestones, count)
 
 
-@dataclass(frozen=True)
 class ExponentialLR(RateSchedule):
     """lr = lr₀ · gamma^count: the same factor after every epoch (or step).
 
@@ -73,19 +59,15 @@ class ExponentialLR(RateSchedule):
         by: ``"epoch"`` or ``"step"``: what is counted.
     """
 
-    gamma: float
-    by: Clock = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("gamma", self.gamma)
+    def __init__(self, gamma: float, by: Clock = "epoch") -> None:
+        super().__init__(by)
+        self.gamma = number("gamma", gamma)
 
     def rate(self, count: int, lr: float) -> float:
         """Return the rate after `count` epochs or steps."""
         return lr * self.gamma**count
 
 
-@dataclass(frozen=True)
 class ConstantLR(RateSchedule):
     """lr = lr₀ · factor while count < total_iters, then lr₀.
 
@@ -95,21 +77,18 @@ class ConstantLR(RateSchedule):
         by: ``"epoch"`` or ``"step"``: what is counted.
     """
 
-    factor: float = 1.0 / 3.0
-    total_iters: int = 5
-    by: Clock = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("factor", self.factor, high=1.0)
-        integer("total_iters", self.total_iters)
+    def __init__(
+        self, factor: float = 1.0 / 3.0, total_iters: int = 5, by: Clock = "epoch"
+    ) -> None:
+        super().__init__(by)
+        self.factor = number("factor", factor, high=1.0)
+        self.total_iters = integer("total_iters", total_iters)
 
     def rate(self, count: int, lr: float) -> float:
         """Return the rate after `count` epochs or steps."""
         return lr * self.factor if count < self.total_iters else lr
 
 
-@dataclass(frozen=True)
 class LinearLR(RateSchedule):
     """lr = lr₀ · f, f on a straight line from `start_factor` to `end_factor`, then constant.
 
@@ -123,16 +102,17 @@ class LinearLR(RateSchedule):
         by: ``"epoch"`` or ``"step"``: what is counted.
     """
 
-    start_factor: float = 1.0 / 3.0
-    end_factor: float = 1.0
-    total_iters: int = 5
-    by: Clock = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("start_factor", self.start_factor, high=1.0)
-        number("end_factor", self.end_factor, high=1.0)
-        integer("total_iters", self.total_iters)
+    def __init__(
+        self,
+        start_factor: float = 1.0 / 3.0,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        by: Clock = "epoch",
+    ) -> None:
+        super().__init__(by)
+        self.start_factor = number("start_factor", start_factor, high=1.0)
+        self.end_factor = number("end_factor", end_factor, high=1.0)
+        self.total_iters = integer("total_iters", total_iters)
 
     def rate(self, count: int, lr: float) -> float:
         """Return the rate after `count` epochs or steps."""
@@ -140,7 +120,6 @@ class LinearLR(RateSchedule):
         return lr * (self.start_factor + (self.end_factor - self.start_factor) * share)
 
 
-@dataclass(frozen=True)
 class PolynomialLR(RateSchedule):
     """lr = lr₀ · (1 − min(count / total_iters, 1))^power: down to zero.
 
@@ -150,14 +129,10 @@ class PolynomialLR(RateSchedule):
         by: ``"epoch"`` or ``"step"``: what is counted.
     """
 
-    total_iters: int = 5
-    power: float = 1.0
-    by: Clock = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        integer("total_iters", self.total_iters)
-        number("power", self.power)
+    def __init__(self, total_iters: int = 5, power: float = 1.0, by: Clock = "epoch") -> None:
+        super().__init__(by)
+        self.total_iters = integer("total_iters", total_iters)
+        self.power = number("power", power)
 
     def rate(self, count: int, lr: float) -> float:
         """Return the rate after `count` epochs or steps."""
@@ -165,7 +140,6 @@ class PolynomialLR(RateSchedule):
         return lr * float(left**self.power)
 
 
-@dataclass(frozen=True)
 class LambdaLR(RateSchedule):
     """lr = lr₀ · lr_lambda(count): any function of the count.
 
@@ -176,13 +150,11 @@ class LambdaLR(RateSchedule):
         by: ``"epoch"`` or ``"step"``: what is counted.
     """
 
-    lr_lambda: Callable[[int], float]
-    by: Clock = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not callable(self.lr_lambda):
-            raise TypeError(f"lr_lambda must be a function of the count, got {self.lr_lambda!r}")
+    def __init__(self, lr_lambda: Callable[[int], float], by: Clock = "epoch") -> None:
+        super().__init__(by)
+        if not callable(lr_lambda):
+            raise TypeError(f"lr_lambda must be a function of the count, got {lr_lambda!r}")
+        self.lr_lambda = lr_lambda
 
     def rate(self, count: int, lr: float) -> float:
         """Return the rate after `count` epochs or steps."""

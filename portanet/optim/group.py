@@ -1,12 +1,20 @@
-"""Groups of parameters, each with hyperparameters of its own."""
+"""Groups of parameters, each with hyperparameters of its own, and the options that all share."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self, TypedDict
 
-from portanet.checks import hint
+from portanet.optim.transform import Transform
+from portanet.words import hint
 
 Hyper = dict[str, Any]
+
+
+class Common(TypedDict, total=False):
+    """The options that every optimizer takes, ``**common: Unpack[Common]``; see `Optimizer`."""
+
+    transforms: Sequence[Transform]
+    groups: Mapping[str, Mapping[str, Any]] | None
+    decay_bias: bool
 
 
 class FixedKeys(dict[str, Any]):
@@ -30,15 +38,12 @@ class FixedKeys(dict[str, Any]):
         return type(self), (dict(self),)  # the default would add the items one by one
 
 
-@dataclass
 class Group:
     """The hyperparameters of some parameters: as given, and those of the next step."""
 
-    initial: Mapping[str, Any]
-    hyper: Hyper = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.hyper = FixedKeys(self.initial)
+    def __init__(self, initial: Mapping[str, Any]) -> None:
+        self.initial = initial
+        self.hyper: Hyper = FixedKeys(initial)
 
 
 def lies_in(parameter: str, name: str) -> bool:

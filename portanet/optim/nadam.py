@@ -6,9 +6,10 @@ from typing import Any, Unpack
 
 from portanet.backend import Array, backend_of
 from portanet.checks import checked_betas, flag, number
-from portanet.nn.tree import ParameterTree
+from portanet.nn.layer import Layer
 from portanet.optim.adam import update_means
-from portanet.optim.optimizer import Common, Hyper, Optimizer
+from portanet.optim.group import Common, Hyper
+from portanet.optim.optimizer import Optimizer
 
 
 class NAdam(Optimizer):
@@ -21,6 +22,16 @@ class NAdam(Optimizer):
     n = (1 − μₜ) / (1 − μ₁⋯μₜ) · g + μₜ₊₁ / (1 − μ₁⋯μₜ₊₁) · m
     p ← p − lr · n / (√(v / (1 − β₂ᵗ)) + eps)
 
+    Args:
+        model: what is trained.
+        lr: the learning rate; usually 1e-3 to 2e-3.
+        betas: (β₁, β₂), the shares of the old means that stay; β₂ is the slower.
+        eps: keeps the divisor from 0; the larger, the smaller the steps of small gradients.
+        weight_decay: that share of each parameter joins its gradient.
+        momentum_decay: how fast μ grows from about β₁ / 2 to β₁.
+        decoupled_weight_decay: take lr · weight_decay of each parameter off it instead, as `AdamW`.
+        transforms, groups, decay_bias: see `Optimizer`.
+
     Definitions and defaults are PyTorch's. Each parameter's μ₁⋯μₜ is carried from step to step,
     for a schedule may change β₁ on the way. Source: Dozat, "Incorporating Nesterov momentum into
     Adam", 2016.
@@ -30,7 +41,7 @@ class NAdam(Optimizer):
 
     def __init__(
         self,
-        model: ParameterTree,
+        model: Layer,
         lr: float = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -41,13 +52,13 @@ class NAdam(Optimizer):
     ) -> None:
         super().__init__(
             model,
-            common,
             lr=number("lr", lr),
             betas=checked_betas(betas),
             eps=number("eps", eps),
             weight_decay=number("weight_decay", weight_decay),
             momentum_decay=number("momentum_decay", momentum_decay),
             decoupled_weight_decay=flag("decoupled_weight_decay", decoupled_weight_decay),
+            **common,
         )
         self._products: dict[str, float] = {}
 

@@ -2,66 +2,90 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar
 
-from portanet.backend import Array, Backend, BackendMismatchError, backend_of, dtype_name
+from portanet.backend import Array, Backend, backend_of
 from portanet.checks import Named, flag, instance, listed
-from portanet.nn.tree import ParameterTree
-from portanet.optim.group import FixedKeys, Group, closest, lies_in
-from portanet.optim.group import Hyper as Hyper
+from portanet.nn.layer import Layer
+from portanet.optim.group import Common, FixedKeys, Group, Hyper, closest, lies_in
+from portanet.optim.match import matched
 from portanet.optim.state import arrays_of
 from portanet.optim.transform import Transform
-
-
-class Common(TypedDict, total=False):
-    """The options that every optimizer takes; see `Optimizer`."""
-
-    transforms: Sequence[Transform]
-    groups: Mapping[str, Mapping[str, Any]]
-    decay_bias: bool
+from portanet.overriding import check_override
+from portanet.words import ALIASES
 
 
 class Optimizer(metaclass=Named):
     """Changes a model's parameters by their gradients: ``optimizer.step(grads)``.
 
-    Every optimizer takes, beside its own hyperparameters:
+    Every optimizer takes these, beside its own hyperparameters.
 
-    transforms: what is done to the gradients first, in this order, such as ``[ClipGradNorm(1.0)]``.
-    groups: other hyperparameters for some of the parameters, by the dotted name of a layer or a
-        parameter: ``groups={"body": {"lr": 1e-4}, "head.bias": {"weight_decay": 0.0}}``. The
-        longest name that fits counts. Schedules start from each group's own rate.
-    decay_bias: False leaves biases, and the scales and shifts of normalisations, out of
-        `weight_decay`: all parameters of less than two dimensions.
+    Args:
+        model: what is trained.
+        transforms: what is done to the gradients first, in this order: ``[ClipGradNorm(1.0)]``.
+        groups: other hyperparameters for some of the parameters, by the dotted name of a layer or
+            a parameter: ``groups={"body": {"lr": 1e-4}, "head.bias": {"weight_decay": 0.0}}``. A
+            parameter is in one group, that of the longest name that fits. What the group leaves
+            out is the optimizer's own, never that of a group around it. Schedules start from each
+            group's own rate.
+        decay_bias: False leaves biases, and the scales and shifts of normalisations, out of
+            `weight_decay`: all parameters of less than two dimensions.
 
-    A subclass passes its hyperparameters to ``super().__init__``, names in `slots` the arrays that
-    it keeps for each parameter (they start at zero; `needs` names the hyperparameter without which
-    one is left out), and gives the formula in `update`. Parameters and state change in place.
+    A subclass passes its hyperparameters and the options above to ``super().__init__``, names in
+    `slots` the arrays that it keeps for each parameter (they start at zero; `needs` names the
+    hyperparameter without which one is left out), and gives the formula in `update`::
 
-    `hyper` holds the hyperparameters of the next step, which a schedule sets, `initial` those that
-    were given; `groups` has both for each group, with the name "" for the rest. `steps` counts the
-    steps done. Frozen layers are passed over.
+        class Heavy(optim.Optimizer):
+            slots = ("velocity",)
+
+            def __init__(self, model, lr=1e-2, momentum=0.9, **common: Unpack[optim.Common]):
+                super().__init__(model, lr=lr, momentum=momentum, **common)
+
+            @staticmethod
+            def update(p, g, state, step, hyper):
+                v = state["velocity"]
+                v *= hyper["momentum"]
+                v += g
+                p -= hyper["lr"] * v
+
+    Parameters and state change in place. `hyper` holds the hyperparameters of the next step, which
+    a schedule sets, `initial` those that were given; `groups` has both for each group, with the
+    name "" for the rest. `steps` counts the steps done. Frozen layers are passed over.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, model: ParameterTree, common: Common | None = None, **hyper: Any) -> None:
-        if not isinstance(model, ParameterTree):
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        check_override(cls, "update", Optimizer)
+
+    def __init__(
+        self,
+        model: Layer,
+        *,
+        transforms: Sequence[Transform] = (),
+        groups: Mapping[str, Mapping[str, Any]] | None = None,
+        decay_bias: bool = True,
+        **hyper: Any,
+    ) -> None:
+        if not isinstance(model, Layer):
             raise TypeError(
                 f"{type(self).__name__} takes the model first, got {type(model).__name__}"
             )
-        self._model, self._changes = model, ParameterTree.changes
+        self._model, self._changes = model, Layer.changes
         self.owners = model.owners()
         if not self.owners:
             raise ValueError(f"{type(self).__name__}: the model has no parameters to train")
-        common = common or {}
-        transforms = listed("transforms", common.get("transforms", ()))
-        self.transforms = [instance("transforms", t, Transform) for t in transforms]
-        self.decay_bias = flag("decay_bias", common.get("decay_bias", True))
+        self.transforms = [
+            instance("transforms", t, Transform) for t in listed("transforms", transforms)
+        ]
+        self.decay_bias = flag("decay_bias", decay_bias)
         if not self.decay_bias and "weight_decay" not in hyper:
             raise ValueError(f"{type(self).__name__} has no weight_decay: decay_bias=False is idle")
         self.groups = {"": Group(hyper)}
-        for name, options in instance("groups", common.get("groups", {}), Mapping).items():
+        given = {} if groups is None else instance("groups", groups, Mapping)
+        for name, options in given.items():
             self.groups[name] = Group(self._initial_of(model, name, options))
         self._group_of = {n: self.groups[closest(n, self.groups)] for n in self.owners}
         self.steps = 0
@@ -69,10 +93,8 @@ class Optimizer(metaclass=Named):
         self._taken: dict[str, int] = {}  # the steps of each parameter, which may be frozen a while
         self._bound: dict[str, Array] = {}  # the parameters that the state belongs to
 
-    def _initial_of(
-        self, model: ParameterTree, name: str, options: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
-        """Return a group's hyperparameters, checked as all are: by the class itself."""
+    def _initial_of(self, model: Layer, name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a group's hyperparameters: the optimizer's, but for what its options change."""
         if not name or not any(lies_in(parameter, name) for parameter in self.owners):
             raise ValueError(
                 f"{type(self).__name__}: the group {name!r} names no layer or parameter; there are "
@@ -83,7 +105,10 @@ class Optimizer(metaclass=Named):
             raise ValueError(f"{type(self).__name__}: {idle} go with the optimizer, not a group")
         known = inspect.signature(type(self)).parameters
         given = {key: value for key, value in self.initial.items() if key in known}
-        return type(self)(model, **given | dict(options)).initial
+        usual, new = (type(self)(model, **given | dict(own)).initial for own in ({}, options))
+        initial = FixedKeys(self.initial)
+        initial.update({k: v for k, v in new.items() if k in options or v != usual.get(k)})
+        return initial
 
     @property
     def hyper(self) -> Hyper:
@@ -96,8 +121,9 @@ class Optimizer(metaclass=Named):
         return self.groups[""].initial
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if "groups" in vars(self) and name in self.hyper:
-            raise AttributeError(f"{type(self).__name__}: set optimizer.hyper[{name!r}] instead")
+        key = ALIASES.get(name, name)
+        if "groups" in vars(self) and key in self.hyper:
+            raise AttributeError(f"{type(self).__name__}: set optimizer.hyper[{key!r}] instead")
         super().__setattr__(name, value)
 
     @staticmethod
@@ -122,10 +148,10 @@ class Optimizer(metaclass=Named):
         params = {n: layer.own_params[key] for n, (layer, key) in owners if not layer.frozen}
         given = instance("grads", grads, Mapping).items()
         grads = {n: g for n, g in given if n in params or n not in self.owners}
-        backends = self._check(params, grads)
+        backends = matched(self, params, grads)
         for transform in self.transforms:
             grads = transform(grads, params, self.steps)
-            self._check(params, grads)
+            matched(self, params, grads)
         self.steps += 1
         calls: dict[Backend, list[Any]] = {}
         for name, p in params.items():
@@ -139,45 +165,18 @@ class Optimizer(metaclass=Named):
         for backend, of_backend in calls.items():
             backend.fused_each(self.update, of_backend)
 
-    def check_model(self, model: ParameterTree) -> None:
+    def check_model(self, model: Layer) -> None:
         """Raise RuntimeError where the optimizer's parameters are not those of a model."""
-        changes = ParameterTree.changes
+        changes = Layer.changes
         if model is self._model and changes == self._changes:
             return
-        owners = instance("model", model, ParameterTree).owners()
+        owners = instance("model", model, Layer).owners()
         other = [n for n in owners.keys() | self.owners if owners.get(n) != self.owners.get(n)]
         if other:
             who = f"{type(self).__name__}: {', '.join(sorted(other))}"
             raise RuntimeError(f"{who}: other layers than it was made for; make a new optimizer")
         if model is self._model:
             self._changes = changes
-
-    def _check(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> dict[str, Backend]:
-        """Return each parameter's backend, or raise an error where a gradient does not fit."""
-        if params.keys() != grads.keys():
-            missing, unknown = sorted(params.keys() - grads), sorted(grads.keys() - params)
-            raise ValueError(
-                f"{type(self).__name__}: the gradients do not fit the model: "
-                f"missing {missing}, unknown {unknown}; freeze() a layer that is not used"
-            )
-        backends = {}
-        for name, p in params.items():
-            g = grads[name]
-            backends[name] = backend_of(p, g)
-            who = f"{type(self).__name__}: gradient of {name!r}"
-            if g.shape != p.shape:
-                raise ValueError(f"{who}: expected shape {tuple(p.shape)}, got {tuple(g.shape)}")
-            if g.dtype != p.dtype:
-                raise TypeError(
-                    f"{who}: expected {dtype_name(p)}, the parameter's dtype, got {dtype_name(g)}"
-                )
-            if self._bound.get(name, p) is not p:
-                raise BackendMismatchError(
-                    f"{type(self).__name__}: {name!r} was moved or drawn anew after this "
-                    "optimizer's first step, and its state belongs to the old one: make a new "
-                    "optimizer after model.to(…) or model.initialize(…)"
-                )
-        return backends
 
     def _state_of(self, name: str, p: Array, hyper: Hyper) -> dict[str, Array]:
         state = self._state.get(name)

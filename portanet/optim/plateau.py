@@ -1,7 +1,6 @@
 """The schedule that goes by what the run's epochs recorded."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal
 
@@ -11,9 +10,8 @@ from portanet.optim.schedule import Schedule
 COUNTS = ("num_bad_epochs", "cooldown_counter", "reductions")
 
 
-@dataclass
 class ReduceLROnPlateau(Schedule):
-    """lr ← max(lr · factor, min_lr) when a quantity has not improved for `patience` epochs.
+    """lr ← max(lr · factor, min_lr) when a quantity has not improved for over `patience` epochs.
 
     It improves where it is below best · (1 − threshold) or, in the threshold mode ``"abs"``, below
     best − threshold; with the mode ``"max"`` above best · (1 + threshold) or best + threshold.
@@ -22,7 +20,7 @@ class ReduceLROnPlateau(Schedule):
         mode: ``"min"`` or ``"max"``: which value is the better; ``"auto"`` knows it of losses,
             errors and accuracies.
         factor: by which the rate is reduced, below 1.
-        patience: so many epochs without improvement are borne; one more reduces the rate.
+        patience: epochs without improvement to tolerate; the next one reduces the rate.
         threshold: how much better a value must be to count.
         threshold_mode: ``"rel"`` or ``"abs"``: whether that is a share of the best value.
         cooldown: so many epochs after a reduction do not count as epochs without improvement.
@@ -30,37 +28,35 @@ class ReduceLROnPlateau(Schedule):
         eps: a reduction by no more than this is left out.
         monitor: what is watched: ``"val_loss"``, ``"loss"``, ``"val_accuracy"``, …
 
-    Definitions and defaults are PyTorch's, `monitor` is Keras's. Unlike the other schedules it
-    keeps state, so each Trainer has a copy of it, ``trainer.schedule``. It counts epochs; the
-    Trainer tells it of each.
+    Definitions and defaults are PyTorch's, but for `mode`, which is ``"min"`` there; `monitor` is
+    Keras's. Unlike the other schedules it keeps state, so each Trainer has a copy of it,
+    ``trainer.schedule``. It counts epochs; the Trainer shows it what each recorded.
     """
 
-    mode: Literal["auto", "min", "max"] = "auto"
-    factor: float = 0.1
-    patience: int = 10
-    threshold: float = 1e-4
-    threshold_mode: Literal["rel", "abs"] = "rel"
-    cooldown: int = 0
-    min_lr: float = 0.0
-    eps: float = 1e-8
-    monitor: str = "val_loss"
-
-    best: float = field(init=False)
-    num_bad_epochs: int = field(init=False, default=0)
-    cooldown_counter: int = field(init=False, default=0)
-    reductions: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        self._sign = sign_of(self.monitor, self.mode)
-        if number("factor", self.factor) >= 1.0:
-            raise ValueError(f"factor must be in [0, 1), got {self.factor!r}")
-        integer("patience", self.patience, least=0)
-        number("threshold", self.threshold)
-        word("threshold_mode", self.threshold_mode, "rel", "abs")
-        integer("cooldown", self.cooldown, least=0)
-        number("min_lr", self.min_lr)
-        number("eps", self.eps)
+    def __init__(
+        self,
+        mode: Literal["auto", "min", "max"] = "auto",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: Literal["rel", "abs"] = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        eps: float = 1e-8,
+        monitor: str = "val_loss",
+    ) -> None:
+        self._sign = sign_of(monitor, mode)
+        self.mode, self.monitor = mode, monitor
+        self.factor = number("factor", factor)
+        if self.factor >= 1.0:
+            raise ValueError(f"factor must be in [0, 1), got {factor!r}")
+        self.patience = integer("patience", patience, least=0)
+        self.threshold = number("threshold", threshold)
+        self.threshold_mode = word("threshold_mode", threshold_mode, "rel", "abs")
+        self.cooldown = integer("cooldown", cooldown, least=0)
+        self.min_lr, self.eps = number("min_lr", min_lr), number("eps", eps)
         self.best = -self._sign * inf
+        self.num_bad_epochs = self.cooldown_counter = self.reductions = 0
 
     def __call__(self, count: int, initial: Any) -> dict[str, Any]:
         """Return the rate after the reductions so far, whatever the count."""

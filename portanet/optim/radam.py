@@ -5,9 +5,10 @@ from typing import Unpack
 
 from portanet.backend import Array, backend_of
 from portanet.checks import checked_betas, flag, number
-from portanet.nn.tree import ParameterTree
+from portanet.nn.layer import Layer
 from portanet.optim.adam import update_means
-from portanet.optim.optimizer import Common, Hyper, Optimizer
+from portanet.optim.group import Common, Hyper
+from portanet.optim.optimizer import Optimizer
 
 
 class RAdam(Optimizer):
@@ -21,6 +22,15 @@ class RAdam(Optimizer):
     p ← p − lr · m / (1 − β₁ᵗ) · r √(1 − β₂ᵗ) / (√v + eps), where ρ > 5, else
     p ← p − lr · m / (1 − β₁ᵗ)
 
+    Args:
+        model: what is trained.
+        lr: the learning rate; usually 1e-3.
+        betas: (β₁, β₂), the shares of the old means that stay; β₂ is the slower.
+        eps: keeps the divisor from 0; the larger, the smaller the steps of small gradients.
+        weight_decay: that share of each parameter joins its gradient.
+        decoupled_weight_decay: take lr · weight_decay of each parameter off it instead, as `AdamW`.
+        transforms, groups, decay_bias: see `Optimizer`.
+
     Definitions and defaults are PyTorch's. Source: Liu et al., "On the variance of the adaptive
     learning rate and beyond", 2020.
     """
@@ -29,7 +39,7 @@ class RAdam(Optimizer):
 
     def __init__(
         self,
-        model: ParameterTree,
+        model: Layer,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -39,12 +49,12 @@ class RAdam(Optimizer):
     ) -> None:
         super().__init__(
             model,
-            common,
             lr=number("lr", lr),
             betas=checked_betas(betas),
             eps=number("eps", eps),
             weight_decay=number("weight_decay", weight_decay),
             decoupled_weight_decay=flag("decoupled_weight_decay", decoupled_weight_decay),
+            **common,
         )
 
     @staticmethod

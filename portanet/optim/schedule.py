@@ -3,11 +3,14 @@
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from copy import deepcopy
+from inspect import isfunction
+from reprlib import repr as shortened
 from typing import Any, Literal, Self
 
 from portanet.checks import instance, word
 from portanet.optim.optimizer import Optimizer
 from portanet.optim.stateful import Stateful
+from portanet.overriding import check_override
 
 Clock = Literal["epoch", "step"]
 
@@ -22,6 +25,28 @@ class Schedule(Stateful):
     """
 
     by: Clock = "epoch"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for hook in ("__call__", "spanning", "apply", "check", "observe"):
+            check_override(cls, hook, Schedule)
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Refuse an optimizer among the options: PyTorch's schedules take it first."""
+        if any(isinstance(option, Optimizer) for option in (*args, *options.values())):
+            raise TypeError(
+                f"{cls.__name__}: schedules take no optimizer; a Trainer brings both together: "
+                f"Trainer(model, loss, optimizer, schedule={cls.__name__}(…))"
+            )
+        return super().__new__(cls)
+
+    @staticmethod
+    def of(given: Any) -> "Schedule":
+        """Return `given`, or raise TypeError where it is no schedule."""
+        if isinstance(given, Schedule):
+            return given
+        hint = "; LambdaLR makes one of a function" if isfunction(given) else ""
+        raise TypeError(f"schedule must be a Schedule, got {shortened(given)}{hint}")
 
     @abstractmethod
     def __call__(self, count: int, initial: Any) -> dict[str, Any]:
@@ -38,6 +63,10 @@ class Schedule(Stateful):
         """Set the optimizer's hyperparameters for its next step."""
         for group in instance("optimizer", optimizer, Optimizer).groups.values():
             new = self(count, group.initial)
+            if not isinstance(new, Mapping):
+                raise TypeError(
+                    f'{type(self).__name__} must return a dict, {{"lr": …}}, got {shortened(new)}'
+                )
             if not new.keys() <= group.hyper.keys():
                 raise ValueError(
                     f"{type(self).__name__} sets {sorted(new.keys() - group.hyper.keys())}, but "
@@ -57,18 +86,21 @@ class Schedule(Stateful):
 
 
 class RateSchedule(Schedule):
-    """A schedule of the learning rate alone: ``lr = rate(count, lr₀)``.
+    """A schedule of the learning rate alone: ``lr = rate(count, lr₀)``."""
 
-    A subclass is a frozen dataclass: its options, the last of them `by`, and the formula.
-    """
-
-    def __post_init__(self) -> None:
-        word("by", self.by, "epoch", "step")
+    def __init__(self, by: Clock) -> None:
+        word("by", by, "epoch", "step")
+        self.by = by
 
     def __call__(self, count: int, initial: Any) -> dict[str, Any]:
         """Return the rate after `count` epochs or steps."""
         # A Python float, whatever the options are: a NumPy scalar would promote float32 arrays.
-        return {"lr": float(self.rate(count, initial["lr"]))}
+        try:
+            return {"lr": float(self.rate(count, initial["lr"]))}
+        except OverflowError:
+            raise OverflowError(
+                f"{self}: the rate after {count} {self.by}s is beyond the largest number"
+            ) from None
 
     @abstractmethod
     def rate(self, count: int, lr: float) -> float:

@@ -5,10 +5,10 @@ from math import inf, pi, prod
 
 from portanet.backend import Array, backend_of, dtype_name
 from portanet.checks import flag, integer, number
+from portanet.nn.context import Gradients
 from portanet.optim.stateful import Stateful
+from portanet.overriding import check_override
 from portanet.random import Key
-
-Gradients = dict[str, Array]
 
 
 class Transform(Stateful):
@@ -19,6 +19,10 @@ class Transform(Stateful):
     device. A transform that keeps state overrides `state_dict` and `load_state_dict`: the state is
     saved with the optimizer's.
     """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        check_override(cls, "__call__", Transform)
 
     def __call__(self, grads: Gradients, params: Mapping[str, Array], step: int) -> Gradients:
         """Return the changed gradients."""
@@ -47,10 +51,11 @@ class ClipGradNorm(Transform):
 
     def __call__(self, grads: Gradients, params: Mapping[str, Array], step: int) -> Gradients:
         """Return the scaled gradients."""
-        if not grads:
+        filled = [g for g in grads.values() if 0 not in g.shape]
+        if not filled:
             return grads
-        xp, p = backend_of(*grads.values()).xp, self.norm_type
-        sizes = [xp.abs(g) for g in grads.values()]
+        xp, p = backend_of(*filled).xp, self.norm_type
+        sizes = [xp.abs(g) for g in filled]
         if p == inf:
             total = xp.max(xp.stack([xp.max(size) for size in sizes]))
         else:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from portanet.backend import Array, Backend, backend_of
+from portanet.registry import place
 
 NO_BATCH = (
     "the data gave no batch: it is empty, or an iterator, which can be used only once; "
@@ -42,7 +43,7 @@ def is_arrays(data: Any) -> bool:
 
 def as_array(backend: Backend, part: Any) -> Any:
     """Return a part as an array: where it is, if it is one, else on the backend."""
-    return part if hasattr(part, "device") else backend.asarray(part)
+    return backend.asarray(part) if place(part) is None else part
 
 
 def bring(backend: Backend, array: Any) -> Array:
@@ -57,6 +58,11 @@ def bring(backend: Backend, array: Any) -> Array:
 def bring_weight(backend: Backend, array: Any) -> Array:
     """Return the samples' weights on the backend, in its dtype."""
     return backend.asarray(array, backend.dtype)
+
+
+def two_of(array: Any) -> Any:
+    """Return an array's first two samples, where it has so many."""
+    return array[: min(2, array.shape[0]), ...]
 
 
 def in_main_memory(array: Any) -> bool:

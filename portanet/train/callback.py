@@ -30,6 +30,10 @@ class Callback(metaclass=Named):
 
         Trainer(…, callbacks=[F1(), EarlyStopping("val_f1", mode="max")])
 
+    The numbers that the Trainer gives stay as they are: what the best epoch was chosen by is what
+    the history has. `Trainer.best` is up to date in `on_epoch_end`, unless it is chosen by an added
+    number; a schedule sees the epoch after all callbacks.
+
     Raises TypeError for a subclass with another ``on_…`` than these: nothing would call it.
     """
 
@@ -51,14 +55,17 @@ class Callback(metaclass=Named):
     def on_epoch_end(self, trainer: "Trainer", epoch: int, logs: dict[str, float]) -> None:
         """After an epoch and its validation, with the numbers that the history records.
 
-        What is added to them is recorded, too.
+        What is added to them is recorded, too; to change one is an error.
         """
 
     def on_fit_end(self, trainer: "Trainer") -> None:
         """After the last epoch, also of an interrupted run."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is remembered: numbers, strings, arrays, lists and dicts of these."""
+        """Return what is remembered: numbers, strings, arrays, lists and dicts of these.
+
+        NumPy's scalars come back as Python's numbers.
+        """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -79,7 +86,8 @@ class EarlyStopping(Callback):
         min_delta: by how much a value must be better to count as an improvement.
         mode: ``"min"`` or ``"max"``: which value is the better; ``"auto"`` knows it of losses,
             errors and accuracies.
-        restore_best_weights: whether the model is set back to the best epoch's parameters.
+        restore_best_weights: whether the model is set back to the best epoch's parameters. Another
+            call of `fit` goes on from these, but with the optimizer's state of the last epoch.
     """
 
     def __init__(

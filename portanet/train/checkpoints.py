@@ -17,8 +17,8 @@ from portanet.version import __version__
 if TYPE_CHECKING:
     from portanet.train.trainer import Trainer
 
-NAME = re.compile(r"step-(\d+)\.safetensors")
-BEST = "best.safetensors"
+STEP, CALL = (re.compile(rf"{word}-(\d+)\.safetensors") for word in ("step", "call"))
+BEST, END = "best.safetensors", "call-{}.safetensors"
 PARTS = (  # of a run's state
     *("classes", "model", "optimizer", "schedule", "callbacks", "history", "best", "unfinished"),
     *("layout", "seed", "epoch", "step", "calls", "running", "began", "stop_training"),
@@ -31,15 +31,19 @@ class Checkpoints(metaclass=Named):
     Args:
         folder: of this run alone; it is made where its parent is there.
         keep: how many of the newest files stay.
-        steps: save after each so many steps, too; by default at the end of each epoch, when a
-            signal ends the run, and once before it begins.
+        steps: also save every so many steps. In any case a run is saved before it begins, at the
+            end of each epoch, and when a signal ends it.
 
     The files are ``step-00000469.safetensors``, by the number of steps done, and
-    ``best.safetensors``, the best epoch by validation. Each holds the whole run.
+    ``best.safetensors``, the best epoch by validation. Where `fit` is called several times, the
+    ends of its earlier calls are kept as ``call-1.safetensors``, …: a script that is started again
+    goes through them. Each file holds the whole run.
     """
 
     def __init__(self, folder: str | Path, keep: int = 3, steps: int | None = None) -> None:
         self.folder = as_path("folder", folder).absolute()  # a program may go elsewhere
+        if self.folder.is_file():
+            raise NotADirectoryError(f"{self.folder} is a file; a run is saved in a folder")
         self.keep = integer("keep", keep)
         self.steps = None if steps is None else integer("steps", steps)
 
@@ -52,8 +56,11 @@ class Checkpoints(metaclass=Named):
 
     def files(self) -> dict[int, Path]:
         """Return the run's files by the number of steps done, the newest first."""
+        return self._numbered(STEP)
+
+    def _numbered(self, name: re.Pattern[str]) -> dict[int, Path]:
         found = self.folder.iterdir() if self.folder.is_dir() else ()
-        named = ((NAME.fullmatch(path.name), path) for path in found)
+        named = ((name.fullmatch(path.name), path) for path in found)
         return dict(sorted(((int(match[1]), path) for match, path in named if match), reverse=True))
 
     def is_due(self, step: int) -> bool:
@@ -65,15 +72,19 @@ class Checkpoints(metaclass=Named):
 
         None where there is no file; raises CheckpointError where there are, and all are damaged.
         """
-        files = self.files()
-        for path in files.values():
+        files = [*self.files().values(), *self._numbered(CALL).values()]
+        for path in files:
             try:
                 return read_run(path)
             except (CheckpointError, OSError) as error:
-                warnings.warn(f"{error}; taking the one before", stacklevel=3)
-        if files:
-            raise CheckpointError(f"{self.folder}: none of {len(files)} checkpoints can be read")
-        return None
+                warnings.warn(f"{error}; taking the one before", stacklevel=6)
+        if not files:
+            return None
+        message = f"{self.folder}: none of {len(files)} checkpoints can be read"
+        with suppress(CheckpointError, OSError):
+            read_run(best := self.folder / BEST)
+            message += f"; but {best} can: a run in another folder may resume it"
+        raise CheckpointError(message)
 
     def write(self, trainer: "Trainer", best: bool) -> Path:
         """Save a run; then, and only then, delete what is not kept.
@@ -89,8 +100,31 @@ class Checkpoints(metaclass=Named):
         # One with more steps is of no run that this one went on from: left to its owner.
         older = [file for step, file in self.files().items() if step <= trainer.step]
         for old in older[self.keep :]:
-            old.unlink()
+            old.unlink(missing_ok=True)
         return path
+
+    def keep_end(self) -> None:
+        """Give the newest file a name that stays, where a call of `fit` ended with it."""
+        for path in self.files().values():
+            with suppress(CheckpointError, OSError):
+                state = read_run(path)
+                if not state["running"]:
+                    _link(path, self.folder / END.format(state["calls"]))
+                return
+
+    def end_of(self, call: int) -> dict[str, Any]:
+        """Return the state at the end of a call of `fit`, counted from 1, that is not the last.
+
+        Raises CheckpointError where it cannot be read.
+        """
+        path = self.folder / END.format(call)
+        try:
+            return read_run(path)
+        except (CheckpointError, OSError) as error:
+            raise CheckpointError(
+                f"call {call} of fit is finished, but what it ended with cannot be read: {error}; "
+                f"a later call goes on with resume={str(next(iter(self.files().values())))!r}"
+            ) from error
 
     def clear(self) -> None:
         """Delete what a run that was killed left half-written."""

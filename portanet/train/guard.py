@@ -31,11 +31,16 @@ class Guard:
     ``"rollback"``: all steps since the last good state are undone, and the run goes on with the
         next batch.
 
-    Losses and parameters are looked at every `WINDOWS` steps, at the end of an epoch and before a
-    checkpoint; then the state is kept as a good one. Where reading a loss does not wait for a
-    device, one that is not finite is seen at once. To roll back, they are also looked at after an
-    epoch's first, second, fourth, … step: so that one bad step undoes no more than half of even a
-    short epoch. The run ends where an epoch's steps are all undone.
+    The state at the beginning of an epoch is a good one. Losses and parameters are looked at every
+    `WINDOWS` steps; then the state is kept as the last good one. Where reading a loss does not wait
+    for a device, one that is not finite is seen at once. To roll back, they are also looked at
+    after an epoch's first, second, fourth, … step: so that one bad step undoes no more than half of
+    even a short epoch. The run ends where an epoch's steps are all undone.
+
+    Before a checkpoint, and at the end of an epoch, they are looked at, too, so that nothing is
+    saved or validated that is not finite. But nothing is kept then, and where steps were undone,
+    those up to the next time will be: where a run is interrupted must not decide how it goes on.
+    That is why a checkpoint holds the last good state.
 
     Hyperparameters are not part of a state that is gone back to: they are set from outside, by a
     schedule or a callback. Steps that are done again have those that they had.
@@ -44,12 +49,21 @@ class Guard:
     def __init__(self, trainer: "Trainer") -> None:
         self._trainer, self._mode = trainer, trainer.on_nan
         self._at_once = not trainer.model.backend.asynchronous and self._mode != "skip"
-        self._part = trainer._place.unfinished  # the epoch in hand
-        self._settled = 0 if self._part is None else self._part.steps  # steps of it that are good
-        self._hypers: list[Hypers] = []  # of the steps since
-        self._weights: dict[str, Array] = {}
-        self._state: dict[str, Any] = {}
-        self._keep()
+        self._hypers: list[Hypers] = []  # of the steps since the last good state
+        part = trainer._place.unfinished  # the epoch that the run goes on with
+        self._good: dict[str, Any] = part.good if part is not None else {}
+        if part is not None and not part.good:
+            self.keep(part)
+
+    def keep(self, part: "Unfinished") -> None:
+        """Remember the present state, where it may be gone back to, as the last good one."""
+        trainer, part.settled = self._trainer, part.steps
+        self._hypers, self._good, part.good = [], {}, {}  # two copies at a time would be too many
+        if self._mode != "skip":
+            self._good["model"] = trainer.model.state_dict()
+            self._good["optimizer"] = trainer.optimizer.state_dict()
+        if self._mode == "rollback":  # how the run goes on depends on it
+            part.good = self._good
 
     def before(self) -> Copies:
         """Return what a step may have to be undone for: arrays, each with a copy."""
@@ -85,26 +99,20 @@ class Guard:
         return doubled or steps % window == 0 or (self._at_once and not isfinite(loss))
 
     def settle(self, part: "Unfinished") -> bool:
-        """Look at what the steps since the last time gave; this waits for the device.
+        """Look at what the steps since the last good state gave; this waits for the device.
 
         Returns False where it is not finite, and nothing has been undone.
         """
-        if part is not self._part:
-            self._part, self._settled = part, 0
-        rows = part.sums.rows()
-        fresh = rows[self._settled :]
-        fine = all(row.get("undone") or isfinite(row["loss"]) for row in fresh)
+        fresh = part.sums.rows()[part.settled :]
+        skips = self._mode == "skip"
+        fine = all(skips if row.get("undone") else isfinite(row["loss"]) for row in fresh)
         fine = fine and not is_spoilt(self._trainer.model)
-        if not fine and self._mode != "rollback":
-            return False
-        if not fine:
+        if not fine and self._mode == "rollback":
             self._restore()
             for row in fresh:
                 row["undone"] = 1.0
-        self._settled = len(rows)
-        if fine:
-            self._keep()
-        return True
+            return True
+        return fine
 
     @contextmanager
     def gone_back(self, part: "Unfinished") -> Iterator[Iterable[Hypers]]:
@@ -115,26 +123,18 @@ class Guard:
         now = self.hyper
         if self._mode == "raise":
             self._restore()
-            self._trainer.step -= part.steps - self._settled
-            part.forget(self._settled, self._trainer.history)
+            self._trainer.step -= part.steps - part.settled
+            part.forget(part.settled, self._trainer.history)
         try:
             yield self._hypers
         finally:
             self.hyper = now
 
-    def _keep(self) -> None:
-        """Remember the present state, where it may be gone back to."""
-        self._hypers = []
-        if self._mode != "skip":
-            self._weights, self._state = {}, {}  # or there would be two copies for a while
-            self._weights = self._trainer.model.state_dict()
-            self._state = self._trainer.optimizer.state_dict()
-
     def _restore(self) -> None:
         groups = self._trainer.optimizer.groups.values()
         present = [(group, group.initial, group.hyper) for group in groups]
-        self._trainer.model.load_state_dict(self._weights)
-        self._trainer.optimizer.load_state_dict(self._state)
+        self._trainer.model.load_state_dict(self._good["model"])
+        self._trainer.optimizer.load_state_dict(self._good["optimizer"])
         for group, initial, hyper in present:
             group.initial, group.hyper = initial, hyper
 

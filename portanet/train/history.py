@@ -3,7 +3,7 @@
 from collections.abc import Iterator, KeysView, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portanet.backend import Array
 
@@ -29,7 +29,8 @@ class History:
         that ends because of it returns ``128 + interrupted``.
 
     ``history["val_loss"]`` is short for ``history.epochs["val_loss"]``, and ``in``, `keys` and
-    iteration are those of `epochs`; but ``len(history)`` is the number of epochs.
+    iteration are those of `epochs`; ``len(history)`` is the number of epochs, as a data frame's
+    length is that of its columns. It is true before the first epoch, too.
     """
 
     def __init__(self) -> None:
@@ -55,6 +56,16 @@ class History:
 
     def __len__(self) -> int:
         return len(self.epochs.get("loss", ()))
+
+    def __bool__(self) -> bool:
+        return True
+
+    if not TYPE_CHECKING:  # where a name that is missing is an error already
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "history":  # Keras's
+                raise AttributeError("a History has no 'history': `epochs` is the dict of lists")
+            return object.__getattribute__(self, name)
 
     def __repr__(self) -> str:
         return f"<History of {len(self)} epochs: {', '.join(self) or 'nothing yet'}>"

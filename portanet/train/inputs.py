@@ -12,7 +12,8 @@ def inputs(x: Any, backend: Backend, batch_size: int | None) -> Iterator[Array]:
     """Yield what a model predicts from, batch by batch, on its backend.
 
     `x` is an array, a DataLoader, or an iterable of batches: x alone, or tuples of which it is the
-    first. Raises ValueError for a loader that gives the samples in another order than its own.
+    first. A list of numbers, or of rows of them, is an array. Raises ValueError for a loader that
+    gives the samples in another order than its own, or not all of them.
     """
     if isinstance(x, tuple):
         raise TypeError("predict takes x alone, got a tuple")
@@ -26,6 +27,11 @@ def inputs(x: Any, backend: Backend, batch_size: int | None) -> Iterator[Array]:
                 "predict gives scores in the order of the samples, but the loader draws another: "
                 "give one without shuffle and replacement"
             )
+        if left := x.samples - min(x.samples, len(x) * x.batch_size):
+            raise ValueError(
+                f"predict gives scores for all samples, but drop_last leaves out the last {left} "
+                f"of {x.samples}"
+            )
         x = x.batches(0)
     parts = (b[0] if isinstance(b, (tuple, list)) and b else b for b in x)
     brought = map(backend.overlapped().asarray, parts)
@@ -36,6 +42,10 @@ def inputs(x: Any, backend: Backend, batch_size: int | None) -> Iterator[Array]:
 
 
 def _is_list_of_numbers(x: Any) -> bool:
-    """Say whether `x` is a list, and not of batches as `fit` takes them."""
-    first: Any = x[0] if isinstance(x, list) and x else ()
-    return isinstance(x, list) and not (is_arrays(first) and getattr(first[0], "ndim", 1) > 0)
+    """Say whether `x` is a list of numbers or rows, and not of batches."""
+    if not isinstance(x, list):
+        return False
+    first: Any = x[0] if x else ()
+    if is_arrays(first):  # a batch as `fit` takes it
+        return getattr(first[0], "ndim", 1) == 0
+    return getattr(first, "ndim", 0) < 2

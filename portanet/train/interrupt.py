@@ -1,7 +1,6 @@
 """Signals at a safe place: the step in hand is finished, then the run ends."""
 
 import signal
-import sys
 import threading
 from types import FrameType
 from typing import Any, Self
@@ -17,6 +16,9 @@ class Interrupt:
     an update. It is replaced only in the main thread and where nobody else has replaced it before,
     and put back at the end. With `terminate`, the same is done with SIGTERM, by which systems that
     schedule jobs announce their end.
+
+    The handler does nothing that may fail, for an error would come out of wherever the run is: it
+    is `Run` that says what has come.
 
     requested: the signal's number, or 0.
     """
@@ -42,8 +44,6 @@ class Interrupt:
             signal.raise_signal(number)
             return
         self.requested = number
-        name = "interrupted" if number == signal.SIGINT else "told to end"
-        print(f"\n{name}: ending after this step (a second time ends at once)", file=sys.stderr)
 
     def _put_back(self) -> None:
         while self._before:

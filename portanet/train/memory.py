@@ -24,7 +24,8 @@ def no_room(
     """Return an error with the batch size at which `error` came, and the one that fits.
 
     ``attempt(n)`` does of a step with n samples what takes memory; halves of the batch are tried
-    until one works. What the failed step held is given up first: it must have been left.
+    until one works. Frees what the failed step's frames hold first: call it only after that step
+    has raised.
 
     `accumulate` such batches made an update; None where batches cannot be joined. `coupling` names
     the layers to which it matters which samples are in a batch.

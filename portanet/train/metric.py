@@ -5,7 +5,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from portanet.backend import Array, backend_of
+from portanet.backend import Array, backend_of, dtype_name
 from portanet.checks import listed
 from portanet.nn.class_loss import indices
 from portanet.nn.loss import Loss
@@ -19,8 +19,9 @@ def accuracy(
     """Return 1 where the largest score is at the target's class, else 0.
 
     Shapes: scores (N, K, d₁, …) with K ≥ 2; target (N, d₁, …) class indices or, of the scores'
-    shape, one-hot or soft; the result (N, d₁, …) in the scores' dtype. Of equal scores, the first
-    counts as the largest. With `ignore_index` it comes with what counts: all other labels.
+    shape, one-hot or soft, of any real dtype or boolean; the result (N, d₁, …) in the scores'
+    dtype. Of equal scores, the first counts as the largest. With `ignore_index` the result for
+    class indices comes with what counts: all other labels.
     """
     xp = backend_of(scores, target).xp
     if scores.ndim < 2 or scores.shape[1] < 2:
@@ -28,14 +29,19 @@ def accuracy(
             "accuracy needs scores of shape (N, K, …) with K ≥ 2 classes, "
             f"got {tuple(scores.shape)}; metrics=() reports none"
         )
-    labels = indices(xp, target)
-    shape = tuple(scores.shape)
-    fitting = (shape,) if labels is None else (shape[:1] + shape[2:], shape)
-    if tuple(target.shape) not in fitting:
-        wanted = " or ".join(map(str, (shape[:1] + shape[2:], shape)))
-        raise ValueError(f"accuracy: expected target of shape {wanted}, got {tuple(target.shape)}")
-    right = xp.argmax(scores, axis=1) == (xp.argmax(target, axis=1) if labels is None else labels)
-    if labels is None or ignore_index is None:
+    shape, got = tuple(scores.shape), tuple(target.shape)
+    one = shape[:1] + shape[2:]
+    if got == one:
+        labels = indices(xp, target)
+        if labels is None:
+            raise TypeError(f"accuracy: class indices must be integers, got {dtype_name(target)}")
+    elif got == shape:  # booleans have no largest
+        target = xp.astype(target, xp.int8) if target.dtype == xp.bool else target
+        labels, ignore_index = xp.argmax(target, axis=1), None
+    else:
+        raise ValueError(f"accuracy: expected target of shape {one} or {shape}, got {got}")
+    right = xp.argmax(scores, axis=1) == labels
+    if ignore_index is None:
         return xp.astype(right, scores.dtype)
     counted = labels != ignore_index
     return xp.astype(right & counted, scores.dtype), counted
@@ -63,7 +69,8 @@ def total(name: str, metric: Metric, scores: Array, target: Array) -> tuple[Arra
             f"metric {name!r}: expected an array with one value for each sample, shape "
             f"({shape[0]},), got {type(values).__name__ if got is None else f'shape {got}'}"
         )
-    return xp.sum(values), prod(values.shape) if counted is None else xp.count_nonzero(counted)
+    summed = xp.count_nonzero(values) if values.dtype == xp.bool else xp.sum(values)
+    return summed, prod(values.shape) if counted is None else xp.count_nonzero(counted)
 
 
 def by_name(metrics: str | Sequence[str | Metric], loss: Loss | None = None) -> dict[str, Metric]:

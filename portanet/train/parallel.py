@@ -35,8 +35,8 @@ class Team:
 
     A loss that is given is looked at once, before a batch is cut: its parts must sum to the whole.
 
-    Threads are started when there is first something to share; the library's own are held back
-    from the first batch on that the backend would have in parts.
+    Threads are started when there is first something to share. The BLAS is held to one thread from
+    the first batch that is cut into parts, a single one included.
     """
 
     def __init__(self, backend: Backend, model: Layer, loss: Loss | None = None) -> None:

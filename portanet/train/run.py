@@ -11,16 +11,17 @@ from portanet.nn.context import Gradients
 from portanet.optim.schedule import Schedule
 from portanet.random import Key
 from portanet.train.batch import NO_BATCH
-from portanet.train.callback import added_by
 from portanet.train.checkpoints import Checkpoints
 from portanet.train.diagnosis import all_finite, diagnosis, is_spoilt
 from portanet.train.guard import Guard, Hypers
-from portanet.train.history import Best, History
+from portanet.train.history import History
 from portanet.train.interrupt import Interrupt
 from portanet.train.memory import no_room_for
 from portanet.train.parallel import Team
 from portanet.train.progress import Progress
+from portanet.train.record import record
 from portanet.train.source import Source
+from portanet.train.state import restore_callbacks
 from portanet.train.step import Sums, evaluation, gradients, grouped
 from portanet.train.unfinished import Unfinished
 
@@ -39,7 +40,7 @@ class Run:
     accumulate: int
     last_epoch: float
     last_step: float
-    shown: Progress
+    progress: bool
 
     def execute(
         self, checkpoints: Checkpoints | None, resumed: Mapping[str, Any] | None
@@ -49,12 +50,20 @@ class Run:
         `resumed` is the state that the run goes on from, where it does.
         """
         trainer = self.trainer
+        trainer._place.folder = None if checkpoints is None else checkpoints.folder.resolve()
+        trainer.model.backend.prepare_training()
+        trainer._call("on_fit_begin")
+        if resumed is not None:
+            restore_callbacks(trainer, resumed)
         self.checkpoints, self.guard = checkpoints, Guard(trainer)
+        self.shown = Progress(self.last_epoch, self.progress)
         self.interrupt = Interrupt(terminate=checkpoints is not None)
         team = Team(trainer.model.backend, trainer.model, trainer.loss)
         with self.shown, team as self.team, self.interrupt:
             if checkpoints is not None:
                 checkpoints.clear()
+                if resumed is None:
+                    checkpoints.keep_end()
             # What cannot be written is told before anything is trained. A run that was killed may
             # have saved its best epoch, but not yet under that name.
             self._save(best=resumed is not None and resumed["running"])
@@ -67,10 +76,13 @@ class Run:
             finally:  # whoever looks for an error wants the losses that led to it
                 if trainer._place.unfinished is not None:
                     trainer._place.unfinished.record(trainer.history)
+            if self.interrupt.requested:
+                self.shown.interrupted(self.interrupt.requested, trainer.step)
             trainer.history.interrupted = self.interrupt.requested
             trainer._call("on_fit_end")
             if not self.goes_on:
                 self._finish()
+            trainer.history.interrupted = self.interrupt.requested  # or has been since
         return trainer.history
 
     @property
@@ -88,7 +100,10 @@ class Run:
             sums = Sums(trainer.model.backend, trainer.loss.reduction)
             part = trainer._place.unfinished = Unfinished(sums)
             trainer._call("on_epoch_begin", trainer.epoch)
+            self.guard.keep(part)
         left = None if self.last_step == inf else int(self.last_step - trainer.step)
+        if part.steps and trainer.stop_training:  # only the validation was not done
+            left = 0
         whole = self.source.steps and ceil(self.source.steps / accumulate) - part.steps
         self.shown.begin(trainer.epoch, min((n for n in (whole, left) if n), default=None))
         started = perf_counter() - part.seconds
@@ -117,6 +132,7 @@ class Run:
         self._count(part, numbers)
         if self.guard.is_due(part, numbers["loss"]):
             self._settle(part)
+            self.guard.keep(part)
 
     def _gradients(self, batches: list[Any]) -> tuple[Key, Gradients, dict[str, Any]]:
         """Return the key of the step's random numbers, its gradients, and its numbers."""
@@ -147,7 +163,8 @@ class Run:
             found = self._trace(part, hypers)
         raise FloatingPointError(
             f"step {trainer.step + 1} (epoch {trainer.epoch + 1}): {found}; a lower rate, "
-            "ClipGradNorm or on_nan='skip' may help"
+            "ClipGradNorm or on_nan='skip' may help; under `resume`, help(Trainer.fit) says how to "
+            "change the rate of a run that goes on"
         )
 
     def _trace(self, part: Unfinished, hypers: Iterable[Hypers]) -> str:
@@ -176,45 +193,15 @@ class Run:
         trainer, part = self.trainer, self.trainer._place.unfinished
         assert part is not None
         part.record(trainer.history)
-        samples = sum(row["samples"] for row in part.sums.rows())
-        logs = part.sums.means() | {
-            "lr": part.rates[-1],
-            "seconds": part.seconds,
-            "samples_per_second": samples / max(part.seconds, 1e-9),
-        }
+        logs = part.logs()
         if self.validation is not None:
             found = self._validate(self.validation)
             if found is None:
                 return False
             logs |= {f"val_{name}": value for name, value in found.items()}
-        trainer.history.append(logs)
-        trainer.epoch += 1
-        trainer._place.unfinished = None
-        late = added_by(trainer.callbacks)  # numbers that the best epoch may be chosen by
-        if not late:
-            self._judge(logs)
-        before = logs.copy()
-        epoch = trainer.epoch - 1  # a callback may go back to an earlier state
-        trainer._call("on_epoch_end", epoch, logs)
-        added = {n: v for n, v in logs.items() if n not in before or v is not before[n]}
-        logs |= trainer.history.complete(added)
-        if lacking := [name for name in late if name not in logs]:
-            raise ValueError(f"a callback was to add {lacking} to the logs of on_epoch_end")
-        self.shown.end(epoch, logs)
-        if late:
-            self._judge(logs)
+        epoch = trainer.epoch  # a callback may go back to an earlier state
+        self.shown.end(epoch, record(trainer, logs, self.validation is not None))
         return True
-
-    def _judge(self, logs: dict[str, float]) -> None:
-        """Keep the parameters of the best epoch so far; tell the schedule of the last one."""
-        trainer = self.trainer
-        if self.validation is not None or trainer.monitor in added_by(trainer.callbacks):
-            value, best, sign = logs[trainer.monitor], trainer.best, trainer._sign
-            # A NaN is never the best: it is above nothing.
-            if sign * value > (-inf if best is None else sign * best.value):
-                trainer.best = Best(len(trainer.history) - 1, value, trainer.model.state_dict())
-        if trainer.schedule is not None:
-            trainer.schedule.observe(logs)
 
     def _validate(self, validation: Source) -> dict[str, float] | None:
         """Return the numbers of the validation data, or None where it was interrupted."""

@@ -1,20 +1,20 @@
 """Where batches come from: arrays, loaders and iterables, checked and brought to the model."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from inspect import isfunction
 from itertools import islice
-from math import inf
 from typing import Any
+from warnings import warn
 
 from portanet.backend import Array, Backend
-from portanet.checks import number
 from portanet.data.loader import DataLoader, common_length
 from portanet.nn.context import Context
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
+from portanet.nn.running import output
 from portanet.random import Key
 from portanet.train.batch import (
-    EVALUATION,
+    NO_BATCH,
     Batch,
     as_array,
     bring,
@@ -22,13 +22,13 @@ from portanet.train.batch import (
     check_finite,
     check_weight,
     in_main_memory,
-    is_arrays,
     parts_of,
+    two_of,
 )
+from portanet.train.class_weight import ClassWeight, class_weights
+from portanet.train.given import batches_of, is_mapped
 from portanet.train.memory import coupling_layers
 from portanet.train.metric import Metric, total
-
-ClassWeight = Mapping[int, float] | Array | None
 
 
 class Source:
@@ -37,7 +37,9 @@ class Source:
     `data` is a tuple of arrays (x, y) or (x, y, sample_weight), a DataLoader over such a tuple, or
     any iterable of such tuples. Floating-point numbers take the model's dtype; class indices become
     int64. Arrays are brought to the model's backend at once; what a loader or an iterable yields,
-    and memory maps, batch by batch, while the device may be at the step before.
+    and memory maps, batch by batch, while the device may be at the step before. Where several
+    batches make an update, an iterable's are copied: it may refill one buffer. `accumulate` says
+    how many do; 0, that nothing is trained.
 
     Values are checked where that is free of waiting: arrays once, here; batches of an iterable
     while they are in main memory. Raises ValueError for samples that are not finite, impossible
@@ -53,7 +55,7 @@ class Source:
         *,
         batch_size: int | None = None,
         shuffle: bool | None = None,
-        training: bool = False,
+        accumulate: int = 0,
         replacement: bool = False,
         seed: int = 0,
         sample_weight: Array | None = None,
@@ -63,40 +65,22 @@ class Source:
         self._carrier = backend.overlapped()  # brings the batches
         self._few: Array | None = None  # the scores of two samples
         self._class_weight, self._class_array = class_weight, None
-        self._data: DataLoader | Iterable[Any]
-        if is_arrays(data):
-            if sample_weight is not None and len(data) == 3:
-                raise ValueError("the data holds weights already: (x, y, weight), or sample_weight")
-            arrays = data if sample_weight is None else (*data, sample_weight)
-            kinds = (bring, bring, bring_weight)
-            arrays = tuple(
-                a if _is_mapped(a) else kind(backend, a)
-                for a, kind in zip(arrays, kinds, strict=False)
-            )
-            size = (32 if training else EVALUATION) if batch_size is None else batch_size
-            order = training if shuffle is None else shuffle
-            data = DataLoader(arrays, size, shuffle=order, replacement=replacement, seed=seed)
-        elif batch_size is not None:
-            raise ValueError("batch_size goes with arrays; a loader or an iterable has its own")
-        elif shuffle is not None:
-            raise ValueError("shuffle goes with arrays; a loader or an iterable has its own order")
-        elif sample_weight is not None:
-            raise ValueError(
-                "sample_weight goes with arrays; a loader or an iterable yields (x, y, weight)"
-            )
-        elif not isinstance(data, Iterable) or isinstance(data, Mapping):
-            raise TypeError(
-                "expected a tuple of arrays (x, y), a DataLoader or an iterable of batches, "
-                f"got {type(data).__name__}"
-            )
-        elif isinstance(data, list) and data:
-            parts_of(data[0])
-        self._data = data
+        self._data = data = batches_of(
+            data,
+            backend,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            replacement=replacement,
+            seed=seed,
+            training=accumulate > 0,
+            sample_weight=sample_weight,
+        )
+        self._copied = accumulate > 1 and not isinstance(data, DataLoader)
         self._checked = False  # whether the values of all batches have been
         self._ready = False  # whether batches come as the model takes them
         self.steps: int | None = len(data) if hasattr(data, "__len__") else None
         if isinstance(data, DataLoader):
-            self._checked = not any(map(_is_mapped, data.arrays))
+            self._checked = not any(map(is_mapped, data.arrays))
             if self._checked:
                 parts = parts_of(data.arrays)
                 self._check(*parts, data)
@@ -126,6 +110,12 @@ class Source:
                     "an iterator does not begin again, so the epoch that was left cannot go on: "
                     "give a DataLoader, a list, or an object whose iteration begins anew"
                 )
+            if first and not isinstance(data, list):
+                warn(
+                    f"the epoch goes on with batch {first} of {type(data).__name__}: right only if "
+                    "its batches come in the order that they had before",
+                    stacklevel=2,
+                )
             batches = islice(data, first, None)
         for count, parts in enumerate(batches, first):
             x, y, weight = parts_of(parts)
@@ -138,29 +128,37 @@ class Source:
                     except ValueError as error:
                         raise ValueError(f"batch {count} of epoch {epoch}: {error}") from error
                 x, y, weight = self._brought(x, y, weight)
+            if self._copied:
+                x, y, weight = (self._copy(part) for part in (x, y, weight))
             yield Batch(x, y, self._weighted(x, y, weight))
 
     def try_out(self, metrics: Mapping[str, Metric], epochs: int, *, to_the_end: bool) -> None:
         """Raise what would else come only when the run is under way: ValueError and the like.
 
-        Of data that are here two samples are weighted and given to the metrics, as in a step. In
-        training, where epochs are gone through `to_the_end`, a last batch of one sample is tried
-        on a model that compares the samples of a batch.
+        Of data that are here, a list's first batch among them, two samples are weighted and given
+        to the metrics, as in a step. In training, where epochs are gone through `to_the_end`, a
+        last batch of one sample is tried on a model that compares the samples of a batch.
         """
         data = self._data
+        if self.steps == 0:
+            raise ValueError(NO_BATCH)
         # A class's own __iter__ may begin anew each time.
         if epochs > 1 and isinstance(data, Iterator) and not isfunction(type(data).__iter__):
             raise ValueError(
                 f"{epochs} epochs of {type(data).__name__}, an iterator, which can be used only "
                 "once: give a DataLoader, a list, or an object whose iteration begins anew"
             )
-        if not (self._checked and isinstance(data, DataLoader)):
+        if isinstance(data, list):
+            x, y, _ = next(self.batches(0))
+        elif self._checked and isinstance(data, DataLoader):
+            x, y, weight = self._brought(*parts_of(data.probe()))
+            self._weighted(x, y, weight)
+        else:
             return
-        few = data.transformed(tuple(array[:2, ...] for array in data.arrays))
-        x, y, weight = self._brought(*parts_of(few))
-        self._weighted(x, y, weight)
         for name, metric in metrics.items():
-            total(name, metric, self._scores(x), y)
+            total(name, metric, self._scores(x), two_of(y))
+        if not isinstance(data, DataLoader):
+            return
         full = data.drop_last or data.replacement
         alone = data.batch_size == 1 or (not full and data.samples % data.batch_size == 1)
         if to_the_end and alone and coupling_layers(self._model):
@@ -183,6 +181,9 @@ class Source:
         to = self._carrier
         return bring(to, x), bring(to, y), None if weight is None else bring_weight(to, weight)
 
+    def _copy(self, part: Array | None) -> Array | None:
+        return None if part is None else self._backend.xp.asarray(part, copy=True)
+
     def _weighted(self, x: Array, y: Array, weight: Array | None) -> Array | None:
         """Return the samples' weights, each times its class's."""
         if self._class_weight is None:
@@ -201,15 +202,15 @@ class Source:
             check_weight("sample_weight", weight)
         if loader is not None and loader.transform is not None:
             # The model may fit only what the loader makes of the samples.
-            (x,) = loader.transformed((x[:2, ...],))
+            x, *_ = loader.probe()
         self._model.check(x)
         self._loss.check(tuple(self._scores(x).shape), y)
 
     def _scores(self, x: Any) -> Array:
         """Return the model's scores of two samples; it is run on them once."""
         if self._few is None:
-            few = bring(self._backend, x[:2, ...])  # one would not do for every normalisation
-            scores = self._model.vjp(few, Context(needs_pullback=False))[0]
+            few = bring(self._backend, two_of(x))  # one would not do for every normalisation
+            scores, _ = output(self._model, few, Context(needs_pullback=False))
             if tuple(scores.shape[:1]) != tuple(few.shape[:1]):
                 raise ValueError(
                     f"the model turns samples of shape {tuple(few.shape)} into scores of shape "
@@ -224,24 +225,5 @@ class Source:
             if y.ndim != 1:
                 raise ValueError("class_weight needs targets that are class indices (N,)")
             classes = self._scores(x).shape[-1]
-            given = self._class_weight
-            if isinstance(given, Mapping):
-                unknown = [c for c in given if c not in range(classes)]
-                if unknown:
-                    raise ValueError(f"class_weight: there are no classes {unknown}")
-                pairs = [(f"class_weight[{c}]", given.get(c, 1.0)) for c in range(classes)]
-                given = [number(what, value, low=-inf) for what, value in pairs]
-            array = self._backend.asarray(given, self._backend.dtype)
-            if tuple(array.shape) != (classes,):
-                got = tuple(array.shape)
-                raise ValueError(f"class_weight: expected {classes} weights, got shape {got}")
-            check_weight("class_weight", array)
-            self._class_array = array
+            self._class_array = class_weights(self._class_weight, classes, self._backend)
         return self._class_array
-
-
-def _is_mapped(array: Any) -> bool:
-    """Say whether an array is a view of a file, which may be larger than memory."""
-    from numpy import memmap
-
-    return isinstance(array, memmap)

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 from portanet.checks import complete
 from portanet.checks import path as as_path
+from portanet.storage import CheckpointError
 from portanet.train.callback import Callback
 from portanet.train.checkpoints import PARTS, Checkpoints, read_run
 from portanet.train.history import Best
@@ -157,18 +159,42 @@ def call_of(state: Mapping[str, Any]) -> int:
     return int(state["calls"]) - (not state["running"])
 
 
-def go_on(trainer: "Trainer", state: Mapping[str, Any], auto: bool) -> bool:
+def go_on(
+    trainer: "Trainer", state: Mapping[str, Any], checkpoints: Checkpoints | None, auto: bool
+) -> bool:
     """Go on from a saved state; or return False where this call of `fit` is done already."""
-    place = trainer._place
-    if auto and call_of(state) > place.calls:
-        # A later call of `fit` has saved it, and will go on from it.
-        trainer.model.load_state_dict(state["model"])
-        trainer.history.load_state_dict(state["history"])
-        place.calls += 1
-        return False
-    restore(trainer, state, callbacks=False)
-    place.calls = call_of(state)
-    return True
+    place, given = trainer._place, _options(trainer)
+    done = auto and call_of(state) > place.calls  # a later call has saved, and will go on from it
+    if done and checkpoints is not None:
+        state = checkpoints.end_of(place.calls + 1)
+    try:
+        restore(trainer, state, callbacks=done)
+    except ValueError as error:
+        raise CheckpointError(f"the checkpoint does not fit: {error}") from error
+    if done:
+        _warn_of_others(_options(trainer), given)
+    else:
+        place.calls, place.given = call_of(state), given
+    return not done
+
+
+def _options(trainer: "Trainer") -> dict[str, Any]:
+    """Return the options that a saved run brings with it: the seed and the hyperparameters."""
+    options = {} if trainer._place.any_seed else {"the Trainer's seed": trainer.seed}
+    for name, group in trainer.optimizer.groups.items():
+        options |= {f"{name}.{n}" if name else n: value for n, value in group.initial.items()}
+    return options
+
+
+def _warn_of_others(saved: dict[str, Any], given: dict[str, Any]) -> None:
+    names = [n for n in saved | given if saved.get(n) != given.get(n)]
+    if names:
+        others = "; ".join(f"{n} was {saved.get(n)}, now {given.get(n)}" for n in names)
+        warn(
+            f"the saved run had other options: {others}. Its seed and hyperparameters stay as "
+            "saved, the data are taken as they are now",
+            stacklevel=6,  # whoever called fit
+        )
 
 
 def begin(trainer: "Trainer", layout: dict[str, Any], resumed: bool) -> tuple[int, int]:
@@ -183,8 +209,10 @@ def begin(trainer: "Trainer", layout: dict[str, Any], resumed: bool) -> tuple[in
     elif place.unfinished is not None and layout != place.layout:
         names = [n for n in layout | place.layout if layout.get(n) != place.layout.get(n)]
         was, now = ({n: kept.get(n) for n in names} for kept in (place.layout, layout))
-        raise ValueError(
+        raise CheckpointError(
             f"the saved run stopped within an epoch of {was}; it cannot go on with {now}"
         )
+    else:
+        _warn_of_others(_options(trainer) | place.layout, place.given | (place.layout and layout))
     place.layout, place.running, trainer.history.interrupted = layout, True, 0
     return place.began

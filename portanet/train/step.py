@@ -10,6 +10,7 @@ from portanet.checks import integer
 from portanet.nn.context import Context, Gradients
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
+from portanet.nn.running import pulled
 from portanet.random import Key
 from portanet.train.batch import NO_BATCH, Batch
 from portanet.train.metric import Metric, total
@@ -106,7 +107,7 @@ def gradients(
         ctx = Context(True, key.child(number), needs_input_grad=False, first_sample=first)
         scores, pullback = model.vjp(x, ctx)
         value, loss_pullback = loss.vjp(scores, y, weight, normalizer)
-        _, grads = pullback(loss_pullback())
+        _, grads = pulled(pullback, loss_pullback(), model)
         ctx.apply_updates()
         return grads, {"loss": value} | _totals(metrics, scores, y)
 

@@ -1,12 +1,12 @@
 """The training loop: fit, evaluate, predict."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import ceil, inf, nan
+from math import nan
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from portanet.backend import Array
-from portanet.checks import Named, flag, instance, integer, listed, one_of_them, sign_of, word
+from portanet.checks import Named, flag, instance, listed, one_of_them, sign_of, word
 from portanet.checks import path as as_path
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
@@ -15,15 +15,17 @@ from portanet.optim.schedule import Schedule
 from portanet.random import Key, fresh_seed
 from portanet.train.callback import Callback, added_by
 from portanet.train.checkpoints import Checkpoints, read_run, write_run
+from portanet.train.class_weight import ClassWeight
+from portanet.train.exclusive import one_at_a_time
+from portanet.train.extent import Extent
 from portanet.train.guard import MODES, OnNan
 from portanet.train.history import Best, History
 from portanet.train.inputs import inputs
 from portanet.train.metric import Metric, by_name, recorded
 from portanet.train.parallel import Team
-from portanet.train.progress import Progress
 from portanet.train.run import Run
-from portanet.train.source import ClassWeight, Source
-from portanet.train.state import begin, go_on, restore, restore_callbacks, saved_state, state_of
+from portanet.train.source import Source
+from portanet.train.state import begin, go_on, restore, saved_state, state_of
 from portanet.train.step import evaluation, joined
 from portanet.train.unfinished import Place
 
@@ -67,7 +69,7 @@ class Trainer(metaclass=Named):
     ) -> None:
         self.model, self.loss = instance("model", model, Layer), instance("loss", loss, Loss)
         self.optimizer = instance("optimizer", optimizer, Optimizer)
-        self.schedule = None if schedule is None else instance("schedule", schedule, Schedule).own()
+        self.schedule = None if schedule is None else Schedule.of(schedule).own()
         if optimizer.owners != model.owners():
             raise ValueError("Trainer: the optimizer was made for another model")
         self.metrics = by_name(loss.metrics if metrics is None else metrics, loss)
@@ -75,15 +77,21 @@ class Trainer(metaclass=Named):
             instance("callbacks", c, Callback) for c in listed("callbacks", callbacks)
         ]
         self.seed = fresh_seed() if seed is None else Key(seed).seed
-        self.monitor, self._sign = monitor, sign_of(monitor, mode)
+        self._monitor, self._sign = monitor, sign_of(monitor, mode)
         self.history = History()
         self.best: Best | None = None
         self.on_nan = word("on_nan", on_nan, *MODES)
         self.epoch, self.step = 0, 0  # epochs and updates done
         self.stop_training = False
-        self._place = Place()
+        self._place = Place(any_seed=seed is None)
+
+    @property
+    def monitor(self) -> str:
+        """What the best epoch is chosen by; another one needs another Trainer."""
+        return self._monitor
 
     @one_of_them
+    @one_at_a_time
     def fit(
         self,
         data: Any,
@@ -105,8 +113,9 @@ class Trainer(metaclass=Named):
         Args:
             data: arrays (x, y), a DataLoader, or an iterable of batches (x, y) or (x, y, weight).
             epochs: how often to go through the data; 1 where `steps` is not given either.
-            steps: instead, how many updates to do; arrays are then sampled with replacement, and
-                an iterable begins again when it is exhausted.
+            steps: instead, how many updates to do; arrays are then sampled with replacement, but
+                for shuffle=False. A list or an iterable begins with its first batch in each call,
+                and again when it is exhausted.
             batch_size: samples in a batch, where arrays are given; 32 by default.
             shuffle: whether each epoch takes the arrays' samples in a new order; True by default.
             validation_data: evaluated after each epoch, in the same forms as `data`.
@@ -116,64 +125,51 @@ class Trainer(metaclass=Named):
             checkpoint: a folder of this run alone, or `Checkpoints`, where it is saved each epoch.
             resume: ``"auto"`` goes on from the newest checkpoint there that can be read, if any,
                 as if the run had never ended: a script started again finishes what was begun.
-                Or the path of one file. Data and options must be as before; the saved rate counts.
+                Or the path of one file. Data and options must be as before; the saved rate counts,
+                unless a callback's `on_fit_begin` sets ``trainer.optimizer.hyper["lr"]``.
             progress: print a line an epoch, and a bar where the output is a terminal.
 
-        Ctrl-C ends the run after the current step, and with a `checkpoint` SIGTERM does, too; then
-        it is written, and the history marked `interrupted`.
+        Ctrl-C ends the run after the current step (a second one at once), and with a `checkpoint`
+        SIGTERM does, too; then it is written, and the history marked `interrupted`.
 
         Raises ValueError or TypeError for data that does not fit the model, the loss or a metric:
         for arrays before anything is trained, for memory maps and iterables when the batch comes;
-        RuntimeError where the model's layers are others than the optimizer's. Raises
-        FloatingPointError for numbers that are not finite, see `on_nan`, and OSError where a
-        checkpoint cannot be written; the trainer is then as after the last step.
+        RuntimeError where the model's layers are others than the optimizer's, or a callback calls
+        `fit`. Raises FloatingPointError for numbers that are not finite, see `on_nan`, and OSError
+        where a checkpoint cannot be written; the trainer is then as after the last step.
         """
-        if epochs is not None and steps is not None:
-            raise ValueError("fit takes epochs or steps, not both")
-        epochs = 1 if epochs is None and steps is None else epochs
-        epochs = None if epochs is None else integer("epochs", epochs)
-        steps = None if steps is None else integer("steps", steps)
-        accumulate = joined(accumulate, self.loss)
+        extent = Extent.of(epochs, steps, joined(accumulate, self.loss))
         checkpoints, progress = Checkpoints.of(checkpoint), flag("progress", progress)
         self.optimizer.check_model(self.model)
         state, place = saved_state(self, checkpoints, resume), self._place
-        if state is not None and not go_on(self, state, auto=resume == "auto"):
+        if state is not None and not go_on(self, state, checkpoints, resume == "auto"):
             return self.history
-        order = {"shuffle": shuffle, "replacement": steps is not None, "seed": self.seed}
+        cut = {"batch_size": batch_size, "accumulate": accumulate, "shuffle": shuffle}
+        drawn = {"replacement": steps is not None and shuffle in (None, True), "seed": self.seed}
         weights = {"sample_weight": sample_weight, "class_weight": class_weight}
-        source = self._source(data, training=True, batch_size=batch_size, **order, **weights)
-        whole = source.steps and ceil(source.steps / accumulate)  # an epoch's updates, where known
-        source.try_out(self.metrics, epochs or 1, to_the_end=not steps or steps >= (whole or inf))
+        source = self._source(data, **cut, **drawn, **weights)
+        source.try_out(self.metrics, epochs or 1, to_the_end=extent.reaches_an_end(source))
         validation = None
         if validation_data is not None:
             validation = self._source(validation_data)
             validation.check_weight("validation_data")
-            times = epochs or ceil((steps or 1) / (whole or inf))
-            validation.try_out(self.metrics, times, to_the_end=False)
+            validation.try_out(self.metrics, extent.rounds(source), to_the_end=False)
         added = added_by(self.callbacks)
         place.quantities = recorded(self.metrics, added, self.monitor, validation is not None)
         layout = {"accumulate": accumulate, "metrics": list(self.metrics), "on_nan": self.on_nan}
         epoch, step = begin(self, source.layout() | layout, state is not None)
-        place.folder = None if checkpoints is None else checkpoints.folder.resolve()
-        schedule = self.schedule
-        if schedule is not None:
-            schedule = schedule.spanning(step, steps or (whole and epochs and epochs * whole))
+        if (schedule := self.schedule) is not None:
+            schedule = schedule.spanning(step, extent.updates(source))
             schedule.check(place.quantities)
-        self.model.backend.prepare_training()
-        self._call("on_fit_begin")
-        if state is not None:
-            restore_callbacks(self, state)
-        last_epoch = inf if epochs is None else epoch + epochs
-        last_step = inf if steps is None else step + steps
-        shown = Progress(epochs and epoch + epochs, progress)
-        run = Run(self, source, validation, schedule, accumulate, last_epoch, last_step, shown)
+        end = extent.end(epoch, step)
+        run = Run(self, source, validation, schedule, accumulate, *end, progress)
         return run.execute(checkpoints, state)
 
     @one_of_them
     def evaluate(
         self, data: Any, *, batch_size: int | None = None, sample_weight: Array | None = None
     ) -> dict[str, float]:
-        """Return the mean loss and metrics over the data, in the forms that `fit` takes."""
+        """Return the mean loss and metrics over data as `fit` takes it; arrays by 256 samples."""
         source = self._source(data, batch_size=batch_size, sample_weight=sample_weight)
         with Team(self.model.backend, self.model, self.loss) as team:
             return evaluation(self.model, self.loss, source.batches(0), self.metrics, team)
@@ -182,7 +178,8 @@ class Trainer(metaclass=Named):
     def predict(self, x: Any, *, batch_size: int | None = None) -> Array:
         """Return the model's scores for all samples, in inference mode, on its backend.
 
-        `x` is an array, a DataLoader in order, or an iterable of batches: x alone, or (x, …).
+        `x` is an array, which is taken by 256 samples, a DataLoader in order, or an iterable of
+        batches: x alone, or (x, …).
         """
         backend = self.model.backend
         scores = [self.model(part) for part in inputs(x, backend, batch_size)]
@@ -222,6 +219,9 @@ class Trainer(metaclass=Named):
 
     def save(self, path: str | Path) -> None:
         """Write the run's state into one ``.safetensors`` file, whole or not at all.
+
+        Within `on_epoch_end` callbacks further down have not seen the epoch yet: `fit` with
+        `checkpoint`, or `Checkpoints`, saves a run so that it goes on as it would have.
 
         Raises ValueError for another suffix, OSError where the file cannot be written.
         """

@@ -10,12 +10,14 @@ from portanet.train.step import Sums
 
 @dataclass
 class Unfinished:
-    """An epoch in the middle: the numbers of its steps so far."""
+    """An epoch in the middle: the numbers of its steps so far, and what it may be set back to."""
 
     sums: Sums
     rates: list[float] = field(default_factory=list)
     seconds: float = 0.0
     recorded: int = 0  # steps that the history has
+    settled: int = 0  # steps up to the last good state
+    good: dict[str, Any] = field(default_factory=dict)  # the state after these, to roll back to
 
     @property
     def steps(self) -> int:
@@ -29,6 +31,15 @@ class Unfinished:
         history.steps["lr"] += self.rates[self.recorded :]
         self.recorded = len(rows)
 
+    def logs(self) -> dict[str, float]:
+        """Return the numbers of an epoch whose steps are done."""
+        samples = sum(row["samples"] for row in self.sums.rows())
+        return self.sums.means() | {
+            "lr": self.rates[-1],
+            "seconds": self.seconds,
+            "samples_per_second": samples / max(self.seconds, 1e-9),
+        }
+
     def forget(self, first: int, history: History) -> None:
         """Drop the steps from the `first` on, counted from 0: they are to be done again."""
         del self.sums.rows()[first:], self.rates[first:]
@@ -41,7 +52,8 @@ class Unfinished:
         """Return what `load_state_dict` takes; the history must have its steps."""
         rows = self.sums.rows()
         columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
-        return {"rows": columns, "rates": list(self.rates), "seconds": self.seconds}
+        words = {"rates": list(self.rates), "seconds": self.seconds}
+        return {"rows": columns, "settled": self.settled, "good": self.good} | words
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""
@@ -50,6 +62,7 @@ class Unfinished:
         self.sums.rows()[:] = rows
         self.rates, self.seconds = list(state["rates"]), float(state["seconds"])
         self.recorded = len(rows)
+        self.settled, self.good = int(state["settled"]), state["good"]
 
 
 @dataclass
@@ -62,4 +75,6 @@ class Place:
     running: bool = False  # whether one is in hand
     layout: dict[str, Any] = field(default_factory=dict)  # how the data are cut into batches
     folder: Path | None = None  # where this trainer has saved
+    any_seed: bool = False  # whether the trainer was given none
+    given: dict[str, Any] = field(default_factory=dict)  # options where a saved run goes by its own
     quantities: tuple[str, ...] = ()  # what the run's epochs record

@@ -24,6 +24,8 @@ def used(*args, **options):
 LINES = [
     # --- selection ---
     ("pn.set_backend", lambda: pn.set_backend("nmpy"), pn.BackendError, "unknown backend 'nmpy'; known are auto and: cupy, numpy, strict, torch"),
+    ("pn.set_backend", lambda: pn.set_backend("gpu"), pn.BackendError, "strict, torch; CUDA devices are those of cupy, and of torch with device='cuda'"),
+    ("pn.set_backend", lambda: pn.set_backend("cuda:1"), pn.BackendError, "CUDA devices are those of cupy"),
     ("pn.set_backend", lambda: pn.set_backend(3), TypeError, "a backend's name must be a str, got 3"),
     ("pn.set_backend", lambda: pn.set_backend(np), TypeError, "a backend's name must be a str, got <module"),
     ("pn.set_backend", lambda: pn.set_backend(pn.get_backend()), TypeError, "a backend's name must be a str, got <backend"),
@@ -39,7 +41,7 @@ LINES = [
     ("pn.Backend.retyped", lambda: pn.get_backend().retyped("int8"), ValueError, "dtype must be 'float32' or 'float64', got 'int8'"),
     ("pn.register_backend", lambda: pn.register_backend("numpy"), TypeError, "expected a subclass of portanet.Backend, got 'numpy'"),
     ("pn.register_backend", lambda: pn.register_backend(pn.get_backend()), TypeError, "expected a subclass of portanet.Backend, got <backend numpy"),
-    ("pn.register_backend", lambda: pn.register_backend(pn.Backend), TypeError, "the name of Backend must be a str, got None"),
+    ("pn.register_backend", lambda: pn.register_backend(pn.Backend), TypeError, "Backend lacks `name`, a string; see portanet.Backend"),
     ("pn.backend_of", lambda: pn.backend_of([1.0]), TypeError, "expected an array of one of cupy, numpy, strict, torch, got list; portanet.asarray(…) makes one"),
     ("pn.backend_of", lambda: pn.backend_of(X, None), TypeError, "expected an array of one of"),
     # --- conversions ---

@@ -94,6 +94,8 @@ LINES = [
     ("optim.Optimizer", lambda: optim.SGD(model().params), TypeError, "SGD takes the model first, got Arrays"),
     ("optim.Optimizer", lambda: optim.Adam(nn.ReLU()), ValueError, "Adam: the model has no parameters to train"),
     ("optim.Optimizer", lambda: setattr(sgd(), "lr", 0.1), AttributeError, "SGD: set optimizer.hyper['lr'] instead"),
+    ("optim.Optimizer", lambda: setattr(sgd(), "learning_rate", 0.1), AttributeError, "SGD: set optimizer.hyper['lr'] instead"),
+    ("optim.Optimizer", lambda: setattr(optim.Adam(model()), "beta_1", 0.1), AttributeError, "Adam: set optimizer.hyper['betas'] instead"),
     ("optim.Optimizer.update", lambda: optim.Optimizer(model()).step(grads()), NotImplementedError, "an optimizer gives its formula in `update`"),
     # --- gradients; on each backend in tests/optim ---
     ("optim.Optimizer.step", lambda: sgd().step({}), ValueError, "SGD: the gradients do not fit the model: missing ['bias', 'weight'], unknown []"),
@@ -103,7 +105,7 @@ LINES = [
     ("optim.Optimizer.step", lambda: sgd().step(grads(bias=np.ones(2, "f4"))), ValueError, "SGD: gradient of 'bias': expected shape (1,), got (2,)"),
     ("optim.Optimizer.step", lambda: sgd().step(grads(bias=np.ones(1))), TypeError, "SGD: gradient of 'bias': expected float32, the parameter's dtype, got float64"),
     # --- states ---
-    ("optim.Optimizer.check_model", lambda: sgd().check_model({}), TypeError, "model must be a ParameterTree, got {}"),
+    ("optim.Optimizer.check_model", lambda: sgd().check_model({}), TypeError, "model must be a Layer, got {}"),
     ("optim.Optimizer.check_model", lambda: sgd().check_model(model()), RuntimeError, "SGD: bias, weight: other layers than it was made for; make a new optimizer"),
     ("optim.Optimizer.load_state_dict", lambda: sgd().load_state_dict([]), TypeError, "state must be a Mapping, got []"),
     ("optim.Optimizer.load_state_dict", lambda: sgd().load_state_dict({}), ValueError, "SGD: the state lacks steps, taken, groups, transforms, arrays"),

@@ -11,6 +11,13 @@ def sgd():
     return optim.SGD(nn.Linear(2, 1))
 
 
+class Falling(optim.Schedule):
+    """Returns the rate, which `apply` takes in a dict."""
+
+    def __call__(self, count, initial):
+        return 1 / count
+
+
 # fmt: off
 LINES = [
     ("optim.StepLR", lambda: optim.StepLR(0), ValueError, "step_size must be at least 1, got 0"),
@@ -66,6 +73,8 @@ LINES = [
     ("optim.StepLR", lambda: optim.StepLR(1, "0.1"), TypeError, "gamma must be a number, got '0.1'"),
     ("optim.MultiStepLR", lambda: optim.MultiStepLR(5), TypeError, "milestones must be a list, got 5"),
     ("optim.ExponentialLR", lambda: optim.ExponentialLR(INF), ValueError, "gamma must be finite, got inf"),
+    ("optim.ExponentialLR", lambda: optim.ExponentialLR(1.5)(2000, {"lr": 0.1}), OverflowError, "ExponentialLR(gamma=1.5): the rate after 2000 epochs is beyond the largest number"),
+    ("optim.StepLR", lambda: optim.StepLR(2, 4.0, "step")(9999, {"lr": 0.1}), OverflowError, "the rate after 9999 steps is beyond"),
     ("optim.LambdaLR", lambda: optim.LambdaLR(lambda count: NAN)(0, {"lr": 0.1}), ValueError, "LambdaLR: what lr_lambda returns must be in [0, inf], got nan"),
     ("optim.LambdaLR", lambda: optim.LambdaLR(lambda count: -1.0)(0, {"lr": 0.1}), ValueError, "LambdaLR: what lr_lambda returns must be in [0, inf], got -1.0"),
     ("optim.LambdaLR", lambda: optim.LambdaLR(lambda count: None)(0, {"lr": 0.1}), TypeError, "LambdaLR: what lr_lambda returns must be a number, got None"),
@@ -79,6 +88,10 @@ LINES = [
     ("optim.OneCycleLR", lambda: optim.OneCycleLR(1, 9)(0, {"lr": 0.1}), ValueError, "cycle_momentum needs an optimizer with momentum or betas"),
     # --- what they are asked ---
     ("optim.Schedule", lambda: optim.Schedule(), TypeError, "abstract"),
+    ("optim.Schedule", lambda: optim.StepLR(sgd(), 10), TypeError, "StepLR: schedules take no optimizer; a Trainer brings both together: Trainer(model, loss, optimizer, schedule=StepLR(…))"),
+    ("optim.Schedule", lambda: optim.LambdaLR(lr_lambda=sgd()), TypeError, "LambdaLR: schedules take no optimizer"),
+    ("optim.Schedule.of", lambda: optim.Schedule.of(optim.StepLR), TypeError, "schedule must be a Schedule, got <class"),
+    ("optim.Schedule.apply", lambda: Falling().apply(sgd(), 2), TypeError, 'Falling must return a dict, {"lr": …}, got 0.5'),
     ("optim.Schedule.__call__", lambda: optim.StepLR(2)(0, {}), KeyError, "lr"),
     ("optim.Schedule.apply", lambda: optim.OneCycleLR(1, 9).apply(sgd(), 9), ValueError, "OneCycleLR covers the steps 0 to 8, got 9"),
     ("optim.Schedule.apply", lambda: optim.StepLR(2).apply(nn.Linear(2, 1), 0), TypeError, "optimizer must be an Optimizer, got Linear("),

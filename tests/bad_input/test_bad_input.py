@@ -72,6 +72,7 @@ WITHOUT_LINES = {
     "pn.release_memory": "takes nothing",
     "nn.Gradients": "a type",
     "nn.Pullback": "a type",
+    "optim.Common": "a type",
 }
 # Methods that take arguments, but not from users.
 CALLED_BY_PORTANET = {

@@ -135,7 +135,8 @@ def test_a_batch_of_nothing(case: LayerCase) -> None:
 
 # --- dtypes --------------------------------------------------------------------------------------
 
-ANY = (nn.Flatten, nn.Reshape, nn.Sequential)  # what only moves numbers, or does nothing
+# What only moves numbers, or does nothing.
+ANY = (nn.Identity, nn.Flatten, nn.Reshape, nn.Sequential)
 
 
 @every_case

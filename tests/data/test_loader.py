@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import portanet as pn
-from portanet.data import DataLoader
+from portanet import nn, optim
+from portanet.data import Compose, DataLoader
 
 X = np.arange(20.0).reshape(10, 2)
 Y = np.arange(10)
@@ -105,3 +106,47 @@ def test_a_copy_gives_the_same_batches(library, copied):
         for a, b in zip(batch, expected, strict=True):
             library.check(a, b.shape, str(b.dtype).rpartition(".")[2])
             np.testing.assert_array_equal(library.host(a), library.host(b))
+
+
+def in_place(x, key, first):
+    x += 1.0
+    return x
+
+
+@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"replacement": True}], ids=str)
+def test_a_transform_may_work_in_place(library, options):
+    x, y = library.array(X.copy()), library.array(Y, "int64")
+    loader = DataLoader((x, y), 4, transform=in_place, **options)
+    for epoch in range(2):
+        for batch, labels in loader.batches(epoch):
+            np.testing.assert_array_equal(library.host(batch), X[library.host(labels)] + 1.0)
+    np.testing.assert_array_equal(library.host(x), X)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_data_that_are_tried_out_stay_as_they_are(shuffle):
+    x, model = X.astype("float32"), nn.Linear(2, 10)
+    loader = DataLoader((x, Y), 4, shuffle=shuffle, transform=in_place)
+    trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model))
+    trainer.fit(loader, epochs=2, validation_data=loader, progress=False)
+    np.testing.assert_array_equal(x, X.astype("float32"))
+
+
+def test_what_is_no_transform_is_named():
+    def halved(x):
+        return x / 2
+
+    def forgets(x, key, first):
+        x += 1.0
+
+    with pytest.raises(
+        TypeError, match=r"transform must be a function transform\(x, key, first\), .* got .*halved"
+    ):
+        DataLoader(X, transform=halved)
+    with pytest.raises(
+        TypeError, match=r"Compose: expected a function transform\(x, key, first\), .* got .*halved"
+    ):
+        Compose([halved])
+    loader = DataLoader(X, transform=Compose([forgets]))
+    with pytest.raises(TypeError, match=r"forgets.* must return the changed x, got None"):
+        next(iter(loader))

@@ -287,6 +287,17 @@ def test_ended_by_a_signal_it_goes_on_when_started_again(
     assert "epoch" not in capsys.readouterr().out.partition("parameters\n")[2]
 
 
+def test_a_run_that_does_not_fit_is_one_message(mnist_cnn, tmp_path, capsys):
+    options = ["--quick", "--backend", "numpy", "--data", "digits", "--epochs", "1"]
+    options += ["--checkpoint", str(tmp_path / "run")]
+    assert mnist_cnn.main(options) == 0
+    capsys.readouterr()
+    assert mnist_cnn.main([*options, "--optimizer", "sgd"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("mnist_cnn: the checkpoint does not fit: the saved run has another opt")
+    assert said.count("\n") == 1
+
+
 def test_a_search_has_a_log_instead(mnist_cnn, tmp_path, capsys):
     with pytest.raises(SystemExit):
         mnist_cnn.main(["--search", "--checkpoint", str(tmp_path)])

@@ -56,8 +56,9 @@ def test_large_errors_do_not_overflow(loss: nn.Loss, place: Any) -> None:
     np.testing.assert_array_equal(place.host(pullback()), [1.0, -1.0])
 
 
-def test_a_narrow_corner_is_that_of_l1(place: Any) -> None:
-    value, pullback = nn.SmoothL1Loss("none", beta=1e-30).vjp(
+@pytest.mark.parametrize("beta", [1e-30, 1e-37, 1e-40, 1e-50, 1e-300])
+def test_a_narrow_corner_is_that_of_l1(place: Any, beta: float) -> None:
+    value, pullback = nn.SmoothL1Loss("none", beta=beta).vjp(
         place.array([3.0, -2.0, 0.0]), place.array([0.0, 0.0, 0.0])
     )
     np.testing.assert_allclose(place.host(value), [3.0, 2.0, 0.0])

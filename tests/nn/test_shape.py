@@ -1,4 +1,4 @@
-"""Reshape: what it makes of a sample, and of the memory."""
+"""Identity and Reshape: what they make of a sample, and of the memory."""
 
 from typing import Any
 
@@ -33,6 +33,20 @@ def test_reshape_of_single_numbers_of_integers_and_of_no_samples(place: Any) -> 
     assert nn.Reshape(1, 1)(place.array(np.ones(3))).shape == (3, 1, 1)
     place.check(nn.Reshape(4)(place.array(np.ones((3, 2, 2), "int64"))), (3, 4), "int64")
     place.check(nn.Reshape(6, -1)(place.array(np.zeros((0, 3, 4)))), (0, 6, 2))
+
+
+@pytest.mark.parametrize("shape", [(4, 2), [4, 2], (-1, 2)])
+def test_reshape_takes_a_tuple_too(shape: Any) -> None:
+    given = nn.Reshape(shape)
+    assert repr(given) == repr(nn.Reshape(*shape))
+    assert given(np.ones((3, 8))).shape == (3, 4, 2)
+
+
+def test_identity_gives_back_what_it_is_given() -> None:
+    dy = 2.0 * X
+    y, pullback = nn.Identity().vjp(X, Context())
+    assert y is X
+    assert pullback(dy)[0] is dy
 
 
 def test_reshape_of_a_layers_output_is_a_view_with_the_batch_innermost() -> None:

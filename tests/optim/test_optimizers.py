@@ -507,3 +507,16 @@ def test_a_rate_set_where_it_would_be_ignored() -> None:
     with pytest.raises(AttributeError, match=r"set optimizer.hyper\['lr'\] instead"):
         optimizer.lr = 5.0
     optimizer.hyper["lr"] = 5.0
+
+
+@every_optimizer
+def test_no_parameter_joins_the_tape_of_a_gradient(case: OptimizerCase) -> None:
+    """It would grow by each step's operations."""
+    pytest.importorskip("torch")
+    pn.set_backend("torch")
+    network = model()
+    optimizer = case.make(network, **case.options)
+    for _ in range(2):
+        optimizer.step({n: (p * 0 + 0.1).requires_grad_() for n, p in network.params.items()})
+    arrays = [*network.params.values(), *optimizer.arrays.values()]
+    assert not any(array.requires_grad for array in arrays)

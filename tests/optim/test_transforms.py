@@ -48,6 +48,16 @@ def test_clipping_by_norm(place: Any, norm_type: float, share: float) -> None:
     assert_close(got, {n: g * scale for n, g in host("g").items()}, place.rtol)
 
 
+def test_parameters_without_elements_do_not_count_in_the_norm(library: Any) -> None:
+    full, empty = library.array([3.0, -4.0]), library.array(np.zeros((0, 2)))
+    for norm_type, norm in ((2.0, 5.0), (float("inf"), 4.0)):
+        clip = optim.ClipGradNorm(1.0, norm_type)
+        clipped = clip({"full": full, "empty": empty}, {}, 0)
+        np.testing.assert_allclose(library.host(clipped["full"]), [3 / norm, -4 / norm], 1e-5)
+        assert tuple(clipped["empty"].shape) == (0, 2)
+        assert tuple(clip({"empty": empty}, {}, 0)["empty"].shape) == (0, 2)
+
+
 def test_clipping_by_value(place: Any) -> None:
     got = apply(place, optim.ClipGradValue(0.5))
     assert_close(got, {n: np.clip(g, -0.5, 0.5) for n, g in host("g").items()}, place.rtol)

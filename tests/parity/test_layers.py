@@ -309,6 +309,7 @@ STRATEGIES = {
     nn.Softmax: softmax("Softmax"),
     nn.LogSoftmax: softmax("LogSoftmax"),
     nn.Embedding: embedding(),
+    nn.Identity: elementwise("Identity"),
     nn.Flatten: flatten(),
     nn.Reshape: reshape(),
 }

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ X, Y = RNG.normal(size=(60, 5)).astype("f4"), RNG.integers(3, size=60)
 DATA = {"batch_size": 8, "validation_data": (X[:20], Y[:20]), "progress": False}
 
 
-def trainer(seed=0, make=optim.Adam, **options):
+def trainer(init=0, make=optim.Adam, **options):
     model = nn.Sequential(
         {
             "a": nn.Linear(5, 8),
@@ -30,7 +31,7 @@ def trainer(seed=0, make=optim.Adam, **options):
             "drop": nn.Dropout(0.3),
             "b": nn.Linear(8, 3),
         }
-    ).initialize(seed)
+    ).initialize(init)
     options = {"schedule": optim.OneCycleLR(max_lr=0.01)} | options
     return pn.Trainer(model, nn.CrossEntropyLoss(), make(model), **options)
 
@@ -110,6 +111,37 @@ def test_interrupted_and_resumed_a_run_is_the_same(tmp_path, schedule, stops, sp
     assert comparable(last) == comparable(whole)
 
 
+@pytest.mark.usefixtures("pythons_handler")
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("stop", [3, 40, 50, 60])
+def test_what_is_rolled_back_does_not_depend_on_where_a_run_was_saved(
+    tmp_path, monkeypatch, stop, asynchronous
+):
+    def fit(seed=0, stop=None, **saved):
+        model = nn.Sequential(nn.Dropout(0.3), nn.Linear(5, 1)).initialize(seed)
+        callbacks, optimizer = [StopAt(stop)], optim.Adam(model)
+        run = pn.Trainer(model, nn.MSELoss(), optimizer, callbacks=callbacks, on_nan="rollback")
+        run.fit((x, y), batch_size=4, shuffle=False, progress=False, epochs=2, **saved)
+        return run
+
+    x = np.tile(X, (4, 1))  # 60 steps an epoch
+    y = x[:, :1].copy()
+    x[[4 * 45, 4 * 54]] = 3e38  # the loss is not finite in the steps 46 and 55
+    monkeypatch.setattr(pn.get_backend(), "asynchronous", asynchronous)
+    with np.errstate(all="ignore"):
+        whole = fit()
+        often = fit(checkpoint=pn.Checkpoints(tmp_path / "often", steps=7))
+        part = fit(stop=stop, checkpoint=tmp_path / "run")
+        assert (part.step, part.history.interrupted) == (stop, signal.SIGINT)
+        last = fit(1, checkpoint=tmp_path / "run", resume="auto")
+    # Good ones are kept after step 32; where losses are seen at once, after 46, too.
+    assert whole.history["undone"] == ([28.0, 28.0] if asynchronous else [14.0 + 9.0] * 2)
+    saved = [comparable(run) for run in (whole, often, last)]
+    for _, bits in saved:  # steps that will be undone have other losses when some are already
+        del bits["history.steps.loss"]
+    assert saved[0] == saved[1] == saved[2]
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path):
     first, again = trainer(), trainer(1)
     first.fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path, resume="auto")
@@ -132,6 +164,163 @@ def test_calls_of_fit_one_after_the_other_resume_each_at_its_own(tmp_path):
     whole = script(None)
     assert script(tmp_path, stop=21).step == 21
     assert comparable(script(tmp_path)) == comparable(whole)
+
+
+@pytest.mark.usefixtures("pythons_handler")
+@pytest.mark.parametrize("resume", ["auto", None])  # of the first process's calls after the first
+@pytest.mark.parametrize("stop", [3, 17, 20, 29])
+def test_a_finished_call_is_left_as_it_ended(tmp_path, stop, resume):
+    def script(folder, seed=0, stop=None, resume="auto"):
+        callbacks = [Counting(), pn.EarlyStopping(patience=9), StopAt(stop)]
+        run, ends = trainer(seed, callbacks=callbacks), []
+        for number, lr in enumerate((0.01, 0.002, 0.001)):
+            run.schedule = optim.OneCycleLR(max_lr=lr)
+            run.fit(
+                (X, Y),
+                epochs=(2, 1, 2)[number],
+                **DATA,
+                checkpoint=folder and pn.Checkpoints(folder, keep=1),
+                resume=folder and (resume if number else "auto"),
+            )
+            ends.append(comparable(run))
+            if run.history.interrupted:
+                break
+            run.restore_best()
+            run.optimizer.hyper["lr"] = lr
+        return ends
+
+    whole = script(None)
+    assert len(script(tmp_path, stop=stop, resume=resume)) == 1 + (stop > 16) + (stop > 24)
+    for seed in (1, 2):  # what has finished is gone through again
+        assert script(tmp_path, seed) == whole
+    kept = ["best.safetensors", "call-1.safetensors", "call-2.safetensors"]
+    assert names(tmp_path) == [*kept, "step-00000040.safetensors"]
+
+
+@pytest.mark.usefixtures("pythons_handler")
+def test_a_call_whose_files_are_all_damaged_begins_anew(tmp_path):
+    def script(folder, stop=None):
+        run = trainer(schedule=None, callbacks=[StopAt(stop)])
+        for _ in range(12):  # the number of a call may have two digits
+            run.fit((X, Y), **DATA, checkpoint=folder, resume=folder and "auto")
+            if run.history.interrupted:
+                break
+        return run
+
+    whole = script(None)
+    script(tmp_path, stop=91)
+    damaged = list(tmp_path.glob("step-*"))
+    for path in damaged:
+        path.write_bytes(b"")
+    with pytest.warns(UserWarning, match="not a readable"):
+        assert comparable(script(tmp_path)) == comparable(whole)
+
+
+def test_the_end_of_a_call_that_cannot_be_read(tmp_path):
+    def script():
+        run = trainer(schedule=None)
+        for _ in range(2):
+            run.fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path, resume="auto")
+
+    script()
+    end = tmp_path / "call-1.safetensors"
+    end.write_bytes(end.read_bytes()[:-9])
+    for wrong in ("not a readable", "there is no checkpoint"):
+        message = f"call 1 of fit is finished.*{wrong}.*resume='.*step-00000016"
+        with pytest.raises(pn.CheckpointError, match=message):
+            script()
+        end.unlink(missing_ok=True)
+
+
+@pytest.mark.usefixtures("pythons_handler")
+def test_a_call_that_was_interrupted_has_no_end(tmp_path):
+    run = trainer(schedule=None, callbacks=[StopAt(11)])
+    run.fit((X, Y), **DATA, checkpoint=tmp_path)
+    run.fit((X, Y), **DATA, checkpoint=tmp_path)
+    run.fit((X, Y), **DATA, checkpoint=tmp_path)
+    (end,) = tmp_path.glob("call-*")
+    assert (end.name, read_run(end)["step"]) == ("call-1.safetensors", 8)
+
+
+def test_a_run_that_is_one_call_keeps_no_ends(tmp_path):
+    for epochs in (1, 2):
+        trainer().fit((X, Y), epochs=epochs, **DATA, checkpoint=tmp_path, resume="auto")
+    assert not list(tmp_path.glob("call-*"))
+
+
+OTHER = {
+    "seed": (lambda: {"seed": 7}, {}, "the Trainer's seed was 0, now 7"),
+    "rate": (lambda: {"make": partial(optim.Adam, lr=0.5)}, {}, "lr was 0.001, now 0.5"),
+    "group": (
+        lambda: {"make": partial(optim.Adam, groups={"b": {"lr": 0.25}})},
+        {},
+        "b.lr was 0.125, now 0.25",
+    ),
+    "cut": (dict, {"batch_size": 5}, "batch_size was 8, now 5"),
+    "two": (
+        lambda: {"seed": 3},
+        {"shuffle": False},
+        "seed was 0, now 3; shuffle was True, now False",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER)
+@pytest.mark.parametrize("epochs", [1, 2])  # a finished run, and one that goes on
+def test_options_that_differ_from_the_saved_runs_are_told(tmp_path, kind, epochs):
+    made, options, message = OTHER[kind]
+    groups = {"make": partial(optim.Adam, groups={"b": {"lr": 0.125}})} if kind == "group" else {}
+    first = trainer(schedule=None, **groups)
+    first.fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    run = trainer(1, schedule=None, **made())
+    saved = {"epochs": epochs, "checkpoint": tmp_path, "resume": "auto"}
+    with pytest.warns(UserWarning, match=f"other options: .*{message}\\. Its") as told:
+        run.fit((X, Y), **DATA | options, **saved)
+    assert len(told) == 1
+    assert (told[0].filename, run.seed) == (__file__, 0)
+    assert {n: dict(g.initial) for n, g in run.optimizer.groups.items()} == {
+        n: dict(g.initial) for n, g in first.optimizer.groups.items()
+    }
+    run.fit((X, Y), **DATA | options, **saved)  # the same trainer knows
+
+
+def test_before_the_first_fit_nothing_is_cut(tmp_path):
+    trainer().save(tmp_path / "run.safetensors")
+    trainer().fit((X, Y), **DATA, resume=tmp_path / "run.safetensors")
+
+
+def test_a_finished_call_that_had_other_options(tmp_path):
+    def script(seed):
+        run = trainer(schedule=None, seed=seed)
+        for _ in range(2):
+            run.fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path, resume="auto")
+
+    script(0)
+    with pytest.warns(UserWarning, match="the Trainer's seed was 0, now 1") as told:
+        script(1)
+    assert len(told) == 1
+    script(None)  # any will do
+
+
+class Batches:
+    """An iterable of batches that begins anew."""
+
+    def __iter__(self):
+        return iter([(X[:8], Y[:8])] * 6)
+
+
+@pytest.mark.usefixtures("pythons_handler")
+def test_an_epoch_that_goes_on_in_another_iterable(tmp_path):
+    options = {"progress": False, "checkpoint": tmp_path, "resume": "auto"}
+    for data, folder in ((Batches(), "a"), (list(Batches()), "b")):
+        options["checkpoint"] = tmp_path / folder
+        trainer(schedule=None, callbacks=[StopAt(2)]).fit(data, **options)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            trainer(schedule=None).fit(data, **options)
+        found = [str(w.message) for w in told]
+        assert len(found) == (folder == "a")
+        assert all("goes on with batch 2 of Batches: right only if" in text for text in found)
 
 
 def test_more_epochs_than_before_go_on(tmp_path):
@@ -238,6 +427,37 @@ def test_a_run_that_was_killed_before_it_named_its_best(tmp_path, monkeypatch):
     assert_best(run, tmp_path)
 
 
+def test_a_file_that_another_process_has_deleted_is_gone(tmp_path, monkeypatch):
+    files = pn.Checkpoints.files
+
+    def deleted(self):
+        found = files(self)
+        for path in [*found.values()][1:]:
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(pn.Checkpoints, "files", deleted)
+    trainer().fit((X, Y), epochs=3, **DATA, checkpoint=pn.Checkpoints(tmp_path, keep=1))
+    assert names(tmp_path) == ["best.safetensors", "step-00000024.safetensors"]
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path / "run.npz").touch()
+    with pytest.raises(NotADirectoryError, match=r"run\.npz is a file; a run is saved in a folder"):
+        trainer().fit((X, Y), **DATA, checkpoint=tmp_path / "run.npz")
+
+
+def test_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    run = trainer()
+    run.fit((X, Y), **DATA, checkpoint="~/run")
+    run.save("~/run.safetensors")
+    pn.save_weights(run.model, "~/weights.npz")
+    assert names(tmp_path) == ["run", "run.safetensors", "weights.npz"]
+    run.fit((X, Y), **DATA, resume="~/run.safetensors")
+
+
 def test_saving_every_few_steps(tmp_path):
     trainer().fit((X, Y), epochs=2, **DATA, checkpoint=pn.Checkpoints(tmp_path, keep=9, steps=5))
     steps = [int(name[5:13]) for name in names(tmp_path) if name.startswith("step")]
@@ -256,6 +476,7 @@ def test_a_damaged_file_is_passed_over_with_a_warning(tmp_path):
         warnings.simplefilter("always")
         last.fit((X, Y), epochs=3, **DATA, checkpoint=tmp_path, resume="auto")
     assert [str(w.message).split(": ")[0] for w in told] == [str(newest), str(before)]
+    assert {w.filename for w in told} == {__file__}
     assert "damaged" in str(told[0].message)
     assert comparable(last) == comparable(whole)
     (tmp_path / "damaged.safetensors").write_bytes(damaged)
@@ -270,10 +491,19 @@ def test_with_every_file_damaged_nothing_is_begun(tmp_path):
         path.write_bytes(b"")
     with (
         pytest.warns(UserWarning, match="not a readable"),
-        pytest.raises(pn.CheckpointError, match="none of 2 checkpoints can be read"),
+        pytest.raises(
+            pn.CheckpointError,
+            match=r"none of 2 checkpoints can be read; but .*best\.safetensors can: .* resume",
+        ),
     ):
         trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path, resume="auto")
     assert [path.stat().st_size for path in files] == [0, 0]
+    (tmp_path / "best.safetensors").unlink()
+    with (
+        pytest.warns(UserWarning, match="not a readable"),
+        pytest.raises(pn.CheckpointError, match=r"none of 2 checkpoints can be read$"),
+    ):
+        trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path, resume="auto")
 
 
 def test_a_damaged_later_file_does_not_crowd_out_the_good_ones(tmp_path):
@@ -392,6 +622,16 @@ def test_another_kind_of_run_is_refused(tmp_path, other, message):
     assert comparable(run) == before
 
 
+@pytest.mark.usefixtures("pythons_handler")
+def test_a_folder_of_another_run_is_a_checkpoint_that_does_not_fit(tmp_path):
+    options = DATA | {"checkpoint": tmp_path, "resume": "auto"}
+    trainer(callbacks=[StopAt(3)]).fit((X, Y), **options)
+    with pytest.raises(pn.CheckpointError, match="another optimizer Adam, not SGD"):
+        trainer(make=optim.SGD).fit((X, Y), **options)
+    with pytest.raises(pn.CheckpointError, match="cannot go on with"):
+        trainer().fit((X, Y), **options | {"batch_size": 10})
+
+
 def test_what_does_not_fit_changes_nothing():
     first = trainer(callbacks=[Counting()])
     first.fit((X, Y), epochs=1, **DATA)
@@ -475,8 +715,24 @@ def test_arrays_in_a_state_come_back_by_name():
 
 
 @pytest.mark.parametrize(
+    ("scalar", "number"),
+    [
+        (np.float64(0.1), 0.1),
+        (np.float32(0.1), float(np.float32(0.1))),
+        (np.int64(-3), -3),
+        (np.uint8(3), 3),
+        (np.True_, True),
+    ],
+)
+def test_scalars_come_back_as_numbers(scalar, number):
+    back = unpack(*pack({"a": scalar, "b": [scalar, 1]}))
+    assert repr(back) == repr({"a": number, "b": [number, 1]})
+
+
+@pytest.mark.parametrize(
     ("state", "where"),
     [
+        ({"a": np.datetime64("2020-01-01")}, "'a': cannot be saved: date"),
         ({"a": [1, {2, 3}]}, r"'a\.1': cannot be saved: set"),
         ({"a": {3: 1}}, r"'a': the keys must be names, got \[3\]"),
         ({"__array__": 1}, r"'': the keys must be names"),

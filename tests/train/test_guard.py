@@ -271,6 +271,36 @@ def test_a_bad_last_step_does_not_end_short_epochs_with_rollback():
     assert history["undone"] == [2.0, 2.0, 2.0]  # those since the fourth
 
 
+class Halve(pn.Callback):
+    """Changes the parameters at the end of each epoch, as an average over steps would."""
+
+    def __init__(self):
+        self.left = {}
+
+    def on_epoch_end(self, trainer, epoch, logs):
+        for parameter in trainer.model.params.values():
+            parameter[...] = parameter * 0.5
+        self.left[epoch] = arrays(trainer)
+
+
+@pytest.mark.usefixtures("asynchronous")
+@pytest.mark.parametrize("mode", ["raise", "rollback"])
+def test_what_a_callback_did_between_epochs_stays(mode):
+    spoil, halve, kept = Spoil(forward=float("nan")), Halve(), Keeping()
+    # The first step of the second epoch; to find it in a step done again, those after it, too.
+    bad = range(7, 19) if mode == "raise" else (7,)
+    run = trainer(spoil, on_nan=mode, callbacks=[SpoilSteps(spoil, bad), halve, kept])
+    if mode == "raise":
+        with pytest.raises(FloatingPointError, match=r"^step 7 "):
+            fit(run)
+        after = arrays(run)
+    else:
+        fit(run)
+        after = kept.after[7]
+    for name, array in after.items():
+        np.testing.assert_array_equal(array, halve.left[0][name], err_msg=name)
+
+
 class Rates(pn.Callback):
     """Sets the rate of the next step by its number, from 0."""
 

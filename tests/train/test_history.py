@@ -1,5 +1,6 @@
 """History: what it holds, and its plot."""
 
+import copy
 import math
 
 import pytest
@@ -34,6 +35,20 @@ def test_quantities_as_of_a_mapping():
     assert dict(history)["loss"] == history["loss"]
 
 
+def test_a_history_is_true_whatever_its_length():
+    assert bool(History())
+    assert len(History()) == 0
+    assert bool(recorded())
+
+
+def test_keras_word_is_answered():
+    with pytest.raises(AttributeError, match="no 'history': `epochs` is the dict of lists"):
+        recorded().history  # noqa: B018
+    with pytest.raises(AttributeError, match="'History' object has no attribute 'loss'"):
+        recorded().loss  # noqa: B018
+    assert copy.deepcopy(recorded()).epochs.keys() == recorded().epochs.keys()
+
+
 def test_plot(tmp_path):
     pytest.importorskip("matplotlib")
     figure = recorded().plot(tmp_path / "history.png")
@@ -61,5 +76,5 @@ def test_plot_of_a_quantity_of_the_validation_alone(tmp_path):
 
 def test_plot_without_matplotlib_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r'pip install "portanet\[plot\]"'):
+    with pytest.raises(ImportError, match="install it with: pip install matplotlib"):
         recorded().plot()

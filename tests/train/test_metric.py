@@ -1,5 +1,6 @@
 """Metrics and epoch losses where labels are ignored, samples are images, or losses are sums."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -88,3 +89,39 @@ def test_accuracy_of_nothing_is_no_number() -> None:
     found = run.evaluate((numbers("x", (4, 4)), np.full(4, -100)))
     assert found["loss"] == 0.0
     assert np.isnan(found["accuracy"])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "float32", "float64"])
+@pytest.mark.parametrize("inner", [(), (2, 5)])
+def test_a_target_of_the_scores_shape_is_one_hot_whatever_its_dtype(
+    library: Any, dtype: str, inner: tuple[int, ...]
+) -> None:
+    labels = np.arange(12 * math.prod(inner)).reshape(12, *inner) % 3
+    one_hot = np.moveaxis(np.eye(3, dtype=dtype)[labels], -1, 1)
+    scores = library.array(numbers("scores", one_hot.shape))
+    expected = library.host(pn.train.accuracy(scores, library.array(labels)))
+    assert 0 < expected.mean() < 1
+    found = pn.train.accuracy(scores, pn.get_backend().from_numpy(one_hot), ignore_index=0)
+    np.testing.assert_array_equal(library.host(found), expected)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "float64"])
+def test_labels_that_are_no_integers_are_refused_by_their_dtype(library: Any, dtype: str) -> None:
+    scores, labels = numbers("scores", (4, 3)), np.asarray([0, 1, 1, 0], dtype)
+    with pytest.raises(TypeError, match=f"accuracy: class indices must be integers, got {dtype}"):
+        pn.train.accuracy(library.array(scores), library.array(labels))
+
+
+def test_a_metric_may_say_yes_or_no(library: Any) -> None:
+    def near(scores: Any, target: Any) -> Any:
+        xp = pn.backend_of(scores).xp
+        return xp.all(xp.abs(scores - target) < 1.0, axis=1)
+
+    x, target = numbers("x", (12, 4)), numbers("y", (12, 2))
+    model = nn.Sequential(nn.Linear(4, 2))
+    run = pn.Trainer(model, nn.MSELoss(), optim.SGD(model, lr=0.0), metrics=[near])
+    expected = np.mean(np.all(np.abs(library.host(run.predict(x)) - target) < 1.0, axis=1))
+    assert 0 < expected < 1
+    history = run.fit((x, target), batch_size=5, progress=False)
+    assert history["near"][0] == pytest.approx(expected)
+    assert run.evaluate((x, target), batch_size=5)["near"] == pytest.approx(expected)

@@ -55,6 +55,23 @@ class Total(Own):
         return 1.0, 1.0
 
 
+class IgnoresWeights(Own):
+    """Divides by the sum of the weights what they did not weigh."""
+
+    def vjp(self, scores: Any, target: Any, weight: Any = None, normalizer: Any = None) -> Any:
+        whole = self.normalizer(target, weight) if normalizer is None else normalizer
+        return super().vjp(scores, target, None, whole)
+
+
+class WeighsTheValueAlone(Own):
+    """Has the right value, and the gradient of samples that all weigh 1."""
+
+    def vjp(self, scores: Any, target: Any, weight: Any = None, normalizer: Any = None) -> Any:
+        whole = self.normalizer(target, weight) if normalizer is None else normalizer
+        value, _ = super().vjp(scores, target, weight, whole)
+        return value, super().vjp(scores, target, None, whole)[1]
+
+
 class Spread(nn.Loss):
     """The differences between all scores of a batch, which its parts know nothing of."""
 
@@ -114,6 +131,27 @@ def test_what_is_no_sum_over_samples_is_refused(library: Any, loss: Any, call: s
 def test_a_single_sample_shows_it_too(library: Any, loss: Any) -> None:
     with pytest.raises(ValueError, match="in two parts"):
         trainer(loss()).fit((X, TARGET), batch_size=1, accumulate=4, progress=False)
+
+
+WEIGHTED = {
+    "fit": lambda run, w: run.fit((X, TARGET), sample_weight=w, progress=False),
+    "accumulate": lambda run, w: run.fit([(X, TARGET, w)] * 2, accumulate=2, progress=False),
+    "evaluate": lambda run, w: run.evaluate((X, TARGET), sample_weight=w),
+    "check_gradients": lambda run, w: pn.check_gradients(
+        run.loss, run.model(pn.asarray(X)), pn.asarray(TARGET), sample_weight=pn.asarray(w)
+    ),
+}
+
+
+@pytest.mark.parametrize("loss", [IgnoresWeights, WeighsTheValueAlone])
+@pytest.mark.parametrize("call", WEIGHTED)
+@pytest.mark.parametrize("weight", [WEIGHT, np.full(200, 3.0)], ids=["unlike", "alike"])
+def test_weights_that_are_not_heeded_are_refused(
+    library: Any, loss: Any, call: str, weight: Any
+) -> None:
+    message = f"{loss.__name__}: vjp does not weigh the samples by sample_weight"
+    with pytest.raises(ValueError, match=message):
+        WEIGHTED[call](trainer(loss()), weight)
 
 
 @pytest.mark.parametrize("loss", [Own, Total, nn.MSELoss])

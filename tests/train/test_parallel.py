@@ -1,5 +1,9 @@
 """Batches in parts on threads: the same bits whatever the number of threads, the same sums."""
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import numpy as np
 import pytest
 
@@ -124,20 +128,63 @@ def test_the_threads_of_the_selected_backend_are_the_trainers():
     assert model.backend.threads == 3
 
 
-def test_blas_threads_come_back_however_runs_overlap() -> None:
+@pytest.fixture
+def blas_threads() -> Iterator[Callable[[], list[int]]]:
+    """Each BLAS has two threads; the function says how many it has now."""
     threadpoolctl = pytest.importorskip("threadpoolctl")
 
     def threads() -> list[int]:
         pools = threadpoolctl.threadpool_info()
         return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
 
-    backend = pn.set_backend("numpy")
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        before = threads()
-        one, other = backend.one_thread_each(), pn.set_backend("numpy").one_thread_each()
-        one.__enter__()
-        other.__enter__()
-        one.__exit__(None, None, None)  # the first to begin ends first
-        assert set(threads()) <= {1}
-        other.__exit__(None, None, None)
-        assert threads() == before
+        yield threads
+
+
+def test_blas_threads_come_back_however_runs_overlap(blas_threads) -> None:
+    before = blas_threads()
+    one, other = (pn.set_backend("numpy").one_thread_each() for _ in range(2))
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)  # the first to begin ends first
+    assert set(blas_threads()) <= {1}
+    other.__exit__(None, None, None)
+    assert blas_threads() == before
+
+
+def test_blas_threads_are_held_back_from_any_thread(blas_threads) -> None:
+    """A limit is not left to the thread that was the first to set one, the caller's or a run's."""
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    backend, before = pn.set_backend("numpy"), blas_threads()
+
+    def run() -> list[int]:
+        with backend.one_thread_each():
+            return blas_threads()
+
+    with ThreadPoolExecutor(1) as another:
+        assert set(another.submit(run).result()) <= {1}
+        assert blas_threads() == before
+        with threadpoolctl.threadpool_limits(1, user_api="blas"):
+            assert set(blas_threads()) <= {1}
+        assert set(run()) <= {1}
+        assert set(another.submit(run).result()) <= {1}
+        assert blas_threads() == before
+
+
+def test_blas_threads_come_back_in_any_thread(blas_threads) -> None:
+    backend, before = pn.set_backend("numpy"), blas_threads()
+    begun, end = Event(), Event()
+
+    def run() -> None:
+        with backend.one_thread_each():
+            begun.set()
+            assert end.wait(60)
+
+    with ThreadPoolExecutor(1) as another:
+        with backend.one_thread_each():
+            other = another.submit(run)
+            assert begun.wait(60)
+        assert set(blas_threads()) <= {1}
+        end.set()
+        other.result()
+        assert blas_threads() == before

@@ -38,6 +38,9 @@ FORMS: dict[str, Callable[[Path], Any]] = {
     "batches of float64": lambda folder: list(DataLoader((X.astype("float64"), Y), 6)),
     "pairs in lists": lambda folder: (list(batch) for batch in DataLoader((X, Y), 6)),
     "an iterator over x alone": lambda folder: iter([X[:15], X[15:]]),
+    "a list of x alone": lambda folder: [X[:15], X[15:]],
+    "a list of equal parts": lambda folder: [X[:10], X[10:]],
+    "a loader that drops nothing": lambda folder: DataLoader((X, Y), 5, drop_last=True),
 }
 
 
@@ -63,3 +66,8 @@ def test_a_loader_gives_what_it_makes_of_the_samples() -> None:
     np.testing.assert_allclose(one.predict(loader), one.predict(2.0 * X), 1e-6)
     next(iter(loader))  # whatever was taken of it before
     np.testing.assert_allclose(one.predict(loader), one.predict(2.0 * X), 1e-6)
+
+
+def test_a_loader_that_leaves_samples_out_is_refused() -> None:
+    with pytest.raises(ValueError, match="drop_last leaves out the last 2 of 20"):
+        trainer().predict(DataLoader(X, 6, drop_last=True))

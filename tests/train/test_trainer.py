@@ -3,6 +3,7 @@
 import pickle
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 
 import numpy as np
@@ -90,6 +91,28 @@ def test_accumulated_batches_equal_one_large_batch(weighted):
     assert_same_weights(small, large, rtol=1e-8)
 
 
+def test_batches_that_refill_one_buffer_can_be_accumulated(library):
+    def run(x, y, weight, refilled):
+        def batches():
+            buffers = [np.zeros((10, *a.shape[1:]), a.dtype) for a in (x, y, weight)]
+            buffers = [library.backend.asarray(b, str(b.dtype)) for b in buffers]
+            for first in range(0, 60, 10):
+                part = [library.backend.asarray(a[first : first + 10]) for a in (x, y, weight)]
+                for buffer, values in zip(buffers, part, strict=True):
+                    buffer[...] = values
+                yield tuple(buffers if refilled else part)
+
+        model = nn.Sequential(nn.Linear(4, 3)).initialize(0)
+        trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model, lr=0.5))
+        fit(trainer, batches(), accumulate=4)
+        return trainer.history.steps
+
+    weight = np.linspace(0.5, 2.0, 60).astype("float32")
+    with pn.use_backend(library.name):
+        data = X.astype("float32"), Y, weight
+        assert run(*data, refilled=True) == run(*data, refilled=False)
+
+
 def test_sample_weight_zero_is_as_if_the_sample_were_absent():
     keep = np.arange(60) % 3 > 0
     weighted, reduced = make(), make()
@@ -150,6 +173,17 @@ def test_steps_sample_with_replacement_and_end_exactly():
     assert trainer.step == len(history.steps["loss"]) == 10
     assert len(history) == 3  # 4 + 4 + 2 steps
     assert len(history["val_loss"]) == 3
+
+
+def test_steps_in_order():
+    by_steps, by_epochs, drawn, default = (make() for _ in range(4))
+    fit(by_steps, steps=6, batch_size=16, shuffle=False)
+    fit(by_epochs, epochs=2, batch_size=16, shuffle=False)
+    fit(drawn, steps=6, batch_size=16, shuffle=True)
+    fit(default, steps=6, batch_size=16)
+    assert by_steps.history.steps["loss"] == by_epochs.history.steps["loss"][:6]
+    assert by_steps.history["loss"][0] == by_epochs.history["loss"][0]
+    assert drawn.history.steps == default.history.steps
 
 
 def test_steps_of_an_iterable_begin_again():
@@ -498,6 +532,9 @@ HOOKS = {
 def test_a_hook_that_nothing_calls_is_refused(base, hook):
     with pytest.raises(TypeError, match=f"Mine: nothing calls '{hook}'; did .* '{HOOKS[hook]}'?"):
         type("Mine", (base,), {hook: lambda self, trainer: None})
+    for begin in ("on_batch_begin", "on_train_batch_begin"):  # for which there is no other word
+        with pytest.raises(TypeError, match=f"'{begin}'; no hook precedes a step; use on_step_end"):
+            type("Mine", (base,), {begin: lambda self, trainer: None})
     with pytest.raises(TypeError, match="nothing calls 'on_x'; it takes on_epoch_begin, on_epoch"):
         type("Mine", (base,), {"on_x": None})
     type("Mine", (base,), {f"_{hook}": lambda self: None})  # one's own
@@ -701,6 +738,34 @@ LATE = {
 }
 
 
+LISTS = {
+    "labels": ([(X, Y + 1)], "batch 0 of epoch 0: CrossEntropyLoss: class indices must be in"),
+    "features": ([(X[:, :3], Y)], "batch 0 of epoch 0: Linear '0': expected x of shape"),
+    "lengths": ([(X, Y[:-1])], r"equal lengths, got \[60, 59\]"),
+    "empty": ([], "the data gave no batch"),
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_lists_of_batches_are_tried_out_before_anything_begins(kind, tmp_path):
+    data, message = LISTS[kind]
+    for options in ({"data": data}, {"validation_data": data}):
+        trainer = make()
+        with pytest.raises(ValueError, match=message):
+            fit(trainer, **options, checkpoint=tmp_path / "run")
+        assert trainer.step == 0
+        assert not (tmp_path / "run").exists()
+
+
+def test_an_evaluation_is_of_the_samples_as_they_are():
+    drawn = DataLoader((X, Y), 16, replacement=True)
+    with pytest.raises(ValueError, match=r"an evaluation is of all samples, .* replacement=True"):
+        make().evaluate(drawn)
+    with pytest.raises(ValueError, match=r"an evaluation is of all samples, .* replacement=True"):
+        fit(make(), validation_data=drawn)
+    fit(make(), drawn)
+
+
 @pytest.mark.parametrize("case", LATE)
 def test_what_would_fail_in_a_step_is_told_before_anything_begins(case, tmp_path):
     options, made, message = LATE[case]
@@ -822,6 +887,57 @@ def test_what_nobody_adds_is_told():
     assert fit(make(callbacks=[Unnamed()]))["val_f1"] == [0.3]  # nobody watches it
 
 
+@pytest.mark.parametrize("change", [lambda logs: logs.update(loss=0.0), dict.clear])
+def test_what_the_trainer_gives_stays(change):
+    class Changing(pn.Callback):
+        def on_epoch_end(self, trainer, epoch, logs):
+            change(logs)
+
+    with pytest.raises(ValueError, match=r"a callback changed \['loss'.* under another name"):
+        fit(make(callbacks=[Changing()]))
+
+
+def test_the_best_parameters_are_those_that_were_validated():
+    class Later(Add):
+        """Adds a number that nobody watches, sees the best epoch, and changes the parameters."""
+
+        def on_epoch_end(self, trainer, epoch, logs):
+            super().on_epoch_end(trainer, epoch, logs)
+            losses.append(logs["val_loss"])
+            best.append((trainer.best.epoch, trainer.best.value))
+            trainer.model[0].own_params["weight"][...] = 0.0
+
+    best, losses = [], []
+    trainer = make(callbacks=[Later()])
+    fit(trainer, epochs=3, batch_size=16, validation_data=(X, Y))
+    assert best == [(int(np.argmin(losses[:k])), min(losses[:k])) for k in (1, 2, 3)]
+    trainer.restore_best()
+    assert trainer.evaluate((X, Y))["loss"] == min(losses)
+
+
+def test_the_best_epoch_is_chosen_by_what_it_was():
+    trainer = make()
+    with pytest.raises(AttributeError, match="monitor"):
+        trainer.monitor = "val_accuracy"
+    assert make(monitor="val_accuracy").monitor == "val_accuracy"
+
+
+def test_one_fit_at_a_time():
+    def again(trainer):
+        with pytest.raises(RuntimeError, match="fit was called while this trainer is in it"):
+            fit(trainer)
+        with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="stop_training"):
+            pool.submit(fit, trainer).result()
+        fit(deepcopy(trainer))  # another one
+
+    trainer, plain = make(callbacks=[StopAt(2, again)]), make()
+    histories = [fit(run, epochs=2, batch_size=16) for run in (trainer, plain)]
+    assert histories[0].steps == histories[1].steps
+    with pytest.raises(ValueError, match="no samples"):
+        fit(trainer, (X[:0], Y[:0]))
+    fit(trainer)  # after an error, too
+
+
 def test_the_loss_of_the_step_in_hand():
     losses = []
 
@@ -840,6 +956,6 @@ def test_the_loss_of_the_step_in_hand():
 
 def test_a_trainer_shows_what_its_users_need():
     assert {name for name in vars(make()) if not name.startswith("_")} == {
-        *("model", "loss", "optimizer", "schedule", "metrics", "callbacks", "seed", "monitor"),
+        *("model", "loss", "optimizer", "schedule", "metrics", "callbacks", "seed"),
         *("history", "best", "on_nan", "epoch", "step", "stop_training"),
     }
