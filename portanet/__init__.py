@@ -1,6 +1,6 @@
 """Neural networks written once against the Python array API standard."""
 
-from portanet import data, nn, optim
+from portanet import data, nn, optim, train
 from portanet.backend import Backend, BackendError, BackendMismatchError, backend_of
 from portanet.checkpoint import load_weights, save_weights
 from portanet.gradcheck import check_gradients
@@ -44,5 +44,6 @@ __all__ = [
     "release_memory",
     "save_weights",
     "set_backend",
+    "train",
     "use_backend",
 ]

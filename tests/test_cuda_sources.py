@@ -121,7 +121,7 @@ LAYERS = [layer for layer in LAYERS if isinstance(layer, Elementwise)]
 @both_dtypes
 @pytest.mark.parametrize("layer", LAYERS, ids=repr)
 def test_activations_compile(nvrtc: Any, dtype: str, layer: Elementwise) -> None:
-    for done in elementwise(layer._formula, layer._back, layer._numbers, 1):
+    for done in elementwise(layer.formula, layer.gradient, layer.constants(), 1):
         assert b"formula" in compile_for(
             nvrtc, 90, fusion.of_one(done.kernel), compiler.options(dtype)
         )
@@ -133,7 +133,7 @@ LOSSES = [MSELoss(), L1Loss(), HuberLoss(), SmoothL1Loss(), BCEWithLogitsLoss()]
 @both_dtypes
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
 def test_losses_compile(nvrtc: Any, dtype: str, loss: Any) -> None:
-    for done in elementwise(loss._formula, loss._slope, loss._constants(None), 2):
+    for done in elementwise(loss.formula, loss.gradient, loss.constants(None), 2):
         assert b"formula" in compile_for(
             nvrtc, 90, fusion.of_one(done.kernel), compiler.options(dtype)
         )

@@ -168,10 +168,13 @@ def test_pullbacks_keep_neither_layer_nor_context(path: Path) -> None:
                     assert node.id not in ("self", "ctx"), f"line {node.lineno}: keeps {node.id}"
 
 
+BASES = (nn.Elementwise, nn.ElementwiseLoss, optim.RateSchedule)  # for those who add one
+
+
 def public(module: Any, base: type) -> set[type]:
-    """Return the public subclasses of `base`."""
+    """Return the public subclasses of `base` that can be used as they are."""
     found = {getattr(module, name) for name in module.__all__}
-    return {c for c in found if isinstance(c, type) and issubclass(c, base)} - {base}
+    return {c for c in found if isinstance(c, type) and issubclass(c, base)} - {base, *BASES}
 
 
 PUBLIC = {

@@ -8,6 +8,8 @@ from portanet.nn.container import Parallel, Residual, Sequential
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.convolution import Conv1d, Conv2d
 from portanet.nn.dropout import Dropout, Dropout2d
+from portanet.nn.elementwise import Elementwise
+from portanet.nn.elementwise_loss import ElementwiseLoss
 from portanet.nn.embedding import Embedding
 from portanet.nn.graph import Node, concat
 from portanet.nn.initialization import (
@@ -17,6 +19,7 @@ from portanet.nn.initialization import (
     GlorotUniform,
     HeNormal,
     HeUniform,
+    Initialization,
     Normal,
     Ones,
     Uniform,
@@ -25,7 +28,7 @@ from portanet.nn.initialization import (
 from portanet.nn.layer import Layer
 from portanet.nn.layer_norm import GroupNorm, LayerNorm
 from portanet.nn.linear import Linear
-from portanet.nn.loss import Loss
+from portanet.nn.loss import Loss, LossPullback
 from portanet.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from portanet.nn.regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from portanet.nn.shape import Flatten, Identity, Reshape
@@ -51,6 +54,8 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Dropout2d",
+    "Elementwise",
+    "ElementwiseLoss",
     "Embedding",
     "FanInUniform",
     "Flatten",
@@ -63,6 +68,7 @@ __all__ = [
     "HeUniform",
     "HuberLoss",
     "Identity",
+    "Initialization",
     "L1Loss",
     "Layer",
     "LayerNorm",
@@ -70,6 +76,7 @@ __all__ = [
     "Linear",
     "LogSoftmax",
     "Loss",
+    "LossPullback",
     "MSELoss",
     "MaxPool1d",
     "MaxPool2d",

@@ -26,13 +26,13 @@ class ReLU(Elementwise):
     """
 
     @staticmethod
-    def _formula(xp: Any, x: Array) -> tuple[Array, Array]:
+    def formula(xp: Any, x: Array) -> tuple[Array, Array]:
         # An array of zeros, not the number: NumPy compares two arrays several times as fast.
         y = xp.maximum(x, xp.zeros_like(x))
         return y, y  # which is positive where x is
 
     @staticmethod
-    def _back(xp: Any, y: Array, dy: Array) -> Array:
+    def gradient(xp: Any, y: Array, dy: Array) -> Array:
         return dy * xp.astype(y > 0, dy.dtype)
 
 
@@ -49,17 +49,16 @@ class LeakyReLU(Elementwise):
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = number("negative_slope", negative_slope, low=-float("inf"))
 
-    @property
-    def _numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return (self.negative_slope,)
 
     @staticmethod
-    def _formula(xp: Any, x: Array, slope: float) -> tuple[Any, ...]:
+    def formula(xp: Any, x: Array, slope: float) -> tuple[Any, ...]:
         zeros = xp.zeros_like(x)
         return xp.maximum(x, zeros) + slope * xp.minimum(x, zeros), x, slope
 
     @staticmethod
-    def _back(xp: Any, x: Array, slope: float, dy: Array) -> Array:
+    def gradient(xp: Any, x: Array, slope: float, dy: Array) -> Array:
         above = dy * xp.astype(x > 0, dy.dtype)
         return above + slope * (dy - above)
 
@@ -119,12 +118,11 @@ class _ELU(Elementwise):
     alpha: float
     scale = 1.0
 
-    @property
-    def _numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return self.scale, self.scale * self.alpha
 
     @staticmethod
-    def _formula(xp: Any, x: Array, above_zero: float, below_zero: float) -> tuple[Any, ...]:
+    def formula(xp: Any, x: Array, above_zero: float, below_zero: float) -> tuple[Any, ...]:
         zeros = xp.zeros_like(x)
         # exp(x) − 1 without its cancellation near 0, and several times as fast as NumPy's expm1.
         half = xp.tanh(0.5 * xp.minimum(x, zeros))
@@ -132,7 +130,7 @@ class _ELU(Elementwise):
         return y, x, above_zero, below_zero
 
     @staticmethod
-    def _back(xp: Any, x: Array, above_zero: float, below_zero: float, dy: Array) -> Array:
+    def gradient(xp: Any, x: Array, above_zero: float, below_zero: float, dy: Array) -> Array:
         above = dy * xp.astype(x > 0, dy.dtype)
         slope = below_zero * xp.exp(xp.minimum(x, xp.zeros_like(x)))
         return above_zero * above + slope * (dy - above)

@@ -124,13 +124,14 @@ class BCEWithLogitsLoss(Weighted, ElementwiseLoss):
         super().__init__(reduction)
         self.weight, self.pos_weight = weight, pos_weight
 
-    def _constants(self, scores: Array) -> tuple[Array | None, ...]:
+    def constants(self, scores: Array) -> tuple[Array | None, ...]:
         """Return ω and π, where they are given."""
         given = {"weight": self.weight, "pos_weight": self.pos_weight}
         return tuple(self._fixed(what, fixed, scores) for what, fixed in given.items())
 
     @staticmethod
-    def _formula(xp: Any, s: Array, t: Array, weight: Any, pos_weight: Any) -> tuple[Any, ...]:
+    def formula(xp: Any, s: Array, t: Array, weight: Any, pos_weight: Any) -> tuple[Any, ...]:
+        """Return ℓ and what the gradient needs."""
         positive = t if pos_weight is None else t * pos_weight
         q = 1.0 if pos_weight is None else 1.0 - t + positive
         e = xp.exp(-xp.abs(s))
@@ -140,9 +141,10 @@ class BCEWithLogitsLoss(Weighted, ElementwiseLoss):
         return losses, s, e, q, positive, weight
 
     @staticmethod
-    def _slope(
+    def gradient(
         xp: Any, s: Array, e: Array, q: Any, positive: Array, weight: Any, scale: Any
     ) -> Array:
+        """Return dℓ/ds times `scale`."""
         return (q * sigmoid(xp, s, e) - positive) * (scale if weight is None else scale * weight)
 
     def _fixed(self, what: str, fixed: Fixed | None, scores: Array) -> Array | None:

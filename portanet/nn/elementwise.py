@@ -11,21 +11,33 @@ from portanet.nn.layer import Layer
 class Elementwise(Layer):
     """A layer with y = f(x) for each element: any shape, x's dtype and memory order.
 
-    A subclass says what y and dx are, each in one formula; see `Kernels.elementwise`.
+    A subclass says what y and dx are, each in one formula, a static method::
+
+        class Softsign(nn.Elementwise):
+            @staticmethod
+            def formula(xp, x):  # y, and what the gradient needs
+                d = 1.0 + xp.abs(x)
+                return x / d, d
+
+            @staticmethod
+            def gradient(xp, d, dy):
+                return dy / (d * d)
+
+    Options that the formula needs are what `constants` returns; it is given them after x. A backend
+    may make one kernel of each formula, where it keeps to what `Kernels.fused` says.
     """
 
-    _formula: ClassVar[Callable[..., Any]]  # (xp, x, *numbers) → y and what the pullback keeps
-    _back: ClassVar[Callable[..., Array]]  # (xp, *kept, dy) → dx
+    formula: ClassVar[Callable[..., Any]]  # (xp, x, *constants) → y and what is kept
+    gradient: ClassVar[Callable[..., Array]]  # (xp, *kept, dy) → dx
 
-    @property
-    def _numbers(self) -> tuple[Any, ...]:
-        """What the formula is given beside x."""
+    def constants(self) -> tuple[Any, ...]:
+        """Return what the formula is given beside x."""
         return ()
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps what the formula says, or x."""
         backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
-        y, back = backend.elementwise(self._formula, self._back, x, *self._numbers)
+        y, back = backend.elementwise(self.formula, self.gradient, x, *self.constants())
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
             return (back(dy) if needs_input_grad else None), {}

@@ -12,18 +12,31 @@ from portanet.nn.loss import Loss, LossPullback, reduction_named
 class ElementwiseLoss(Loss):
     """A loss with a term ℓ(s, t) for each score s and its target t; a mean is over all of them.
 
-    A subclass says what ℓ and its derivative by s are, each in one formula; see
-    `Kernels.elementwise`. The derivative is multiplied by `scale`, a number or an array that
-    broadcasts.
+    A subclass says what ℓ and its derivative by s are, each in one formula, a static method::
+
+        class LogCosh(nn.ElementwiseLoss):
+            @staticmethod
+            def formula(xp, s, t):  # ℓ, and what the gradient needs
+                d = xp.abs(s - t)
+                return d + xp.log1p(xp.exp(-2.0 * d)) - 0.6931471805599453, s, t
+
+            @staticmethod
+            def gradient(xp, s, t, scale):  # dℓ/ds, times a number, or an array that broadcasts
+                return xp.tanh(s - t) * scale
+
+    What else the formula needs `constants` returns; it is given them after t. A backend may make
+    one kernel of each formula, where it keeps to what `Kernels.fused` says.
+
+    Shapes: scores and target (N, …), equal; the mean is over all numbers.
     """
 
-    _formula: ClassVar[Callable[..., Any]]  # (xp, s, t, *constants) → ℓ and what is kept
-    _slope: ClassVar[Callable[..., Array]]  # (xp, *kept, scale) → dℓ/ds · scale
+    formula: ClassVar[Callable[..., Any]]  # (xp, s, t, *constants) → ℓ and what is kept
+    gradient: ClassVar[Callable[..., Array]]  # (xp, *kept, scale) → dℓ/ds · scale
 
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = reduction_named(reduction)
 
-    def _constants(self, scores: Array) -> tuple[Any, ...]:
+    def constants(self, scores: Array) -> tuple[Any, ...]:
         """Return what the formula is given beside scores and targets."""
         return ()
 
@@ -40,7 +53,7 @@ class ElementwiseLoss(Loss):
         if target.dtype != scores.dtype:
             target = self._converted(xp, target, scores.dtype)
         losses, slope = backend_of(scores).elementwise(
-            self._formula, self._slope, scores, target, *self._constants(scores)
+            self.formula, self.gradient, scores, target, *self.constants(scores)
         )
         weights, divisor = self._weighting(xp, scores, target, sample_weight, normalizer)
         if weights is not None:

@@ -18,12 +18,12 @@ class MSELoss(ElementwiseLoss):
     """
 
     @staticmethod
-    def _formula(xp: Any, s: Array, t: Array) -> tuple[Array, Array]:
+    def formula(xp: Any, s: Array, t: Array) -> tuple[Array, Array]:
         d = s - t
         return d * d, d
 
     @staticmethod
-    def _slope(xp: Any, d: Array, scale: Any) -> Array:
+    def gradient(xp: Any, d: Array, scale: Any) -> Array:
         return d * (2.0 * scale)
 
 
@@ -38,12 +38,12 @@ class L1Loss(ElementwiseLoss):
     """
 
     @staticmethod
-    def _formula(xp: Any, s: Array, t: Array) -> tuple[Array, Array]:
+    def formula(xp: Any, s: Array, t: Array) -> tuple[Array, Array]:
         d = s - t
         return xp.abs(d), d
 
     @staticmethod
-    def _slope(xp: Any, d: Array, scale: Any) -> Array:
+    def gradient(xp: Any, d: Array, scale: Any) -> Array:
         return xp.sign(d) * scale
 
 
@@ -68,17 +68,17 @@ class HuberLoss(ElementwiseLoss):
         if self.delta == 0.0:
             raise ValueError("delta must be above 0: with 0 there would be no loss")
 
-    def _constants(self, scores: Array) -> tuple[float, ...]:
+    def constants(self, scores: Array) -> tuple[float, ...]:
         return (self.delta,)
 
     @staticmethod
-    def _formula(xp: Any, s: Array, t: Array, delta: float) -> tuple[Array, Array]:
+    def formula(xp: Any, s: Array, t: Array, delta: float) -> tuple[Array, Array]:
         d = s - t
         c = _clipped(xp, d, delta)
         return c * (d - 0.5 * c), c
 
     @staticmethod
-    def _slope(xp: Any, c: Array, scale: Any) -> Array:
+    def gradient(xp: Any, c: Array, scale: Any) -> Array:
         return c * scale
 
 
@@ -100,19 +100,19 @@ class SmoothL1Loss(ElementwiseLoss):
         super().__init__(reduction)
         self.beta = number("beta", beta)
 
-    def _constants(self, scores: Array) -> tuple[float, ...]:
+    def constants(self, scores: Array) -> tuple[float, ...]:
         # Below what the dtype tells from 0 it is 0: (s − t) / beta would be 0 / 0.
         least = float(backend_of(scores).xp.finfo(scores.dtype).smallest_normal)
         return (self.beta if self.beta >= least else 0.0,)
 
     @staticmethod
-    def _formula(xp: Any, s: Array, t: Array, beta: float) -> tuple[Array, Array]:
+    def formula(xp: Any, s: Array, t: Array, beta: float) -> tuple[Array, Array]:
         d = s - t
         c = _clipped(xp, d, beta) / beta if beta > 0.0 else xp.sign(d)
         return c * (d - (0.5 * beta) * c), c
 
     @staticmethod
-    def _slope(xp: Any, c: Array, scale: Any) -> Array:
+    def gradient(xp: Any, c: Array, scale: Any) -> Array:
         return c * scale
 
 

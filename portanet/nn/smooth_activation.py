@@ -22,12 +22,12 @@ class Sigmoid(Elementwise):
     """
 
     @staticmethod
-    def _formula(xp: Any, x: Array) -> tuple[Array, Array]:
+    def formula(xp: Any, x: Array) -> tuple[Array, Array]:
         y = sigmoid(xp, x)
         return y, y
 
     @staticmethod
-    def _back(xp: Any, y: Array, dy: Array) -> Array:
+    def gradient(xp: Any, y: Array, dy: Array) -> Array:
         return dy * (y * (1.0 - y))
 
 
@@ -38,12 +38,12 @@ class Tanh(Elementwise):
     """
 
     @staticmethod
-    def _formula(xp: Any, x: Array) -> tuple[Array, Array]:
+    def formula(xp: Any, x: Array) -> tuple[Array, Array]:
         y = xp.tanh(x)
         return y, y
 
     @staticmethod
-    def _back(xp: Any, y: Array, dy: Array) -> Array:
+    def gradient(xp: Any, y: Array, dy: Array) -> Array:
         return dy * (1.0 - y * y)
 
 
@@ -65,18 +65,17 @@ class Softplus(Elementwise):
         if self.beta == 0.0:
             self.fail("beta must not be 0")
 
-    @property
-    def _numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return self.beta, self.threshold
 
     @staticmethod
-    def _formula(xp: Any, x: Array, beta: float, threshold: float) -> tuple[Any, ...]:
+    def formula(xp: Any, x: Array, beta: float, threshold: float) -> tuple[Any, ...]:
         z = beta * x
         soft = (xp.maximum(z, xp.zeros_like(z)) + xp.log1p(xp.exp(-xp.abs(z)))) / beta
         return xp.where(z > threshold, x, soft), x, beta, threshold
 
     @staticmethod
-    def _back(xp: Any, x: Array, beta: float, threshold: float, dy: Array) -> Array:
+    def gradient(xp: Any, x: Array, beta: float, threshold: float, dy: Array) -> Array:
         z = beta * x
         return dy * xp.where(z > threshold, 1.0, sigmoid(xp, z))
 
@@ -93,13 +92,13 @@ class SiLU(Elementwise):
     """
 
     @staticmethod
-    def _formula(xp: Any, x: Array) -> tuple[Array, ...]:
+    def formula(xp: Any, x: Array) -> tuple[Array, ...]:
         floored, z = _bounded(xp, x, 800.0)
         gate = sigmoid(xp, z)
         return floored * gate, z, gate
 
     @staticmethod
-    def _back(xp: Any, z: Array, gate: Array, dy: Array) -> Array:
+    def gradient(xp: Any, z: Array, gate: Array, dy: Array) -> Array:
         return dy * (gate * (1.0 + z * (1.0 - gate)))
 
 
@@ -118,12 +117,11 @@ class GELU(Elementwise):
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         self.approximate = word("approximate", approximate, "none", "tanh")
 
-    @property
-    def _numbers(self) -> tuple[bool, ...]:
+    def constants(self) -> tuple[bool, ...]:
         return (self.approximate == "none",)
 
     @staticmethod
-    def _formula(xp: Any, x: Array, exact: bool) -> tuple[Any, ...]:
+    def formula(xp: Any, x: Array, exact: bool) -> tuple[Any, ...]:
         floored, z = _bounded(xp, x, 40.0)
         if exact:
             gate = 0.5 + 0.5 * backend_of(z).erf(sqrt(0.5) * z)
@@ -132,7 +130,7 @@ class GELU(Elementwise):
         return floored * gate, z, gate, exact
 
     @staticmethod
-    def _back(xp: Any, z: Array, gate: Array, exact: bool, dy: Array) -> Array:
+    def gradient(xp: Any, z: Array, gate: Array, exact: bool, dy: Array) -> Array:
         if exact:
             density = xp.exp(-0.5 * (z * z)) / sqrt(2.0 * pi)
         else:  # ½ (1 − tanh²) = 2 Φ (1 − Φ)
@@ -153,12 +151,12 @@ class Hardswish(Elementwise):
     """
 
     @staticmethod
-    def _formula(xp: Any, x: Array) -> tuple[Array, Array]:
+    def formula(xp: Any, x: Array) -> tuple[Array, Array]:
         floored, z = _bounded(xp, x, 3.0)
         return floored * ((z + 3.0) / 6.0), z
 
     @staticmethod
-    def _back(xp: Any, z: Array, dy: Array) -> Array:
+    def gradient(xp: Any, z: Array, dy: Array) -> Array:
         curved = z * xp.astype(xp.abs(z) < 3.0, z.dtype)
         return dy * ((z + 3.0 + curved) / 6.0)
 

@@ -18,7 +18,7 @@ from portanet.optim.nadam import NAdam
 from portanet.optim.optimizer import Optimizer
 from portanet.optim.plateau import ReduceLROnPlateau
 from portanet.optim.radam import RAdam
-from portanet.optim.schedule import Schedule
+from portanet.optim.schedule import RateSchedule, Schedule
 from portanet.optim.sgd import SGD
 from portanet.optim.transform import L1, ClipGradNorm, ClipGradValue, GradientNoise, Transform
 
@@ -48,6 +48,7 @@ __all__ = [
     "PolynomialLR",
     "RAdam",
     "RMSprop",
+    "RateSchedule",
     "ReduceLROnPlateau",
     "Schedule",
     "SequentialLR",

@@ -71,7 +71,12 @@ WITHOUT_LINES = {
     "pn.get_backend": "takes nothing",
     "pn.release_memory": "takes nothing",
     "nn.Gradients": "a type",
+    "nn.Initialization": "a type",
+    "nn.LossPullback": "a type",
     "nn.Pullback": "a type",
+    "nn.Elementwise": "what layers are made from",
+    "nn.ElementwiseLoss": "what losses are made from",
+    "optim.RateSchedule": "what schedules are made from",
     "optim.Common": "a type",
 }
 # Methods that take arguments, but not from users.
