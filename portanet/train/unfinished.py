@@ -62,7 +62,8 @@ class Unfinished:
         self.sums.rows()[:] = rows
         self.rates, self.seconds = list(state["rates"]), float(state["seconds"])
         self.recorded = len(rows)
-        self.settled, self.good = int(state["settled"]), state["good"]
+        # Not in checkpoints of before there were these; the guard then begins with this state.
+        self.settled, self.good = int(state.get("settled", 0)), state.get("good", {})
 
 
 @dataclass
