@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cases
+import numpy as np
 import pytest
 from cases import OPTIMIZERS
 from portanet_cupy import compiler, fusion, normalization, windows
@@ -133,7 +134,9 @@ LOSSES = [MSELoss(), L1Loss(), HuberLoss(), SmoothL1Loss(), BCEWithLogitsLoss()]
 @both_dtypes
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
 def test_losses_compile(nvrtc: Any, dtype: str, loss: Any) -> None:
-    for done in elementwise(loss.formula, loss.gradient, loss.constants(None), 2):
+    for done in elementwise(
+        loss.formula, loss.gradient, loss.constants(np.zeros((2, 3), dtype)), 2
+    ):
         assert b"formula" in compile_for(
             nvrtc, 90, fusion.of_one(done.kernel), compiler.options(dtype)
         )
