@@ -96,7 +96,17 @@ class Guard:
         """Say whether to look at the numbers after a step."""
         steps, window = part.steps, WINDOWS[self._mode]
         doubled = self._mode == "rollback" and steps < window and steps & (steps - 1) == 0
-        return doubled or steps % window == 0 or (self._at_once and not isfinite(loss))
+        if doubled or steps % window == 0:
+            return True
+        return self._at_once and (not isfinite(loss) or self._was_undone(part))
+
+    def _was_undone(self, part: "Unfinished") -> bool:
+        """Say whether a checkpoint's look undid the steps before this one.
+
+        Without the checkpoint its loss, by parameters that are not finite, would not be either.
+        """
+        fresh = part.sums.rows()[part.settled :] if self._mode == "rollback" else ()
+        return any(row.get("undone") for row in fresh)
 
     def settle(self, part: "Unfinished") -> bool:
         """Look at what the steps since the last good state gave; this waits for the device.

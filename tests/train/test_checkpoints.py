@@ -142,6 +142,26 @@ def test_what_is_rolled_back_does_not_depend_on_where_a_run_was_saved(
     assert saved[0] == saved[1] == saved[2]
 
 
+def test_parameters_that_only_a_checkpoint_finds_spoilt_are_rolled_back_as_without(tmp_path):
+    class Spoil(pn.Callback):
+        def on_step_end(self, trainer, step):
+            if step == 45:  # its loss was finite; that of the next is not
+                trainer.model.params["weight"][...] = np.inf
+
+    def fit(**saved):
+        model = nn.Linear(5, 1).initialize(0)
+        options = {"callbacks": [Spoil()], "on_nan": "rollback"}
+        run = pn.Trainer(model, nn.MSELoss(), optim.Adam(model), **options)
+        run.fit((x, x[:, :1]), batch_size=4, shuffle=False, progress=False, **saved)
+        return run
+
+    x = np.tile(X, (4, 1))  # 60 steps
+    with np.errstate(all="ignore"):
+        whole, often = fit(), fit(checkpoint=pn.Checkpoints(tmp_path, steps=9))
+    assert whole.history["undone"] == often.history["undone"] == [14.0]  # 33 to 46
+    np.testing.assert_array_equal(whole.model.params["weight"], often.model.params["weight"])
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path):
     first, again = trainer(), trainer(1)
     first.fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path, resume="auto")
