@@ -2,23 +2,17 @@
 
 import argparse
 import json
-import os
 import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-
-def cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+from portanet.cpus import usable_cpus
 
 
 def machine() -> str:
     """Return the machine in words."""
-    cores = f"{cpus()} core" + "s" * (cpus() > 1)
+    cores = f"{usable_cpus()} core" + "s" * (usable_cpus() > 1)
     return f"{platform.machine()}, {cores}, Python {platform.python_version()}"
 
 

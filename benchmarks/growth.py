@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from benchmarks import timing
-from benchmarks.command import chosen, cpus, machine, options, writable, write
+from benchmarks.command import chosen, machine, options, writable, write
 from benchmarks.contenders import CONTENDERS
 from benchmarks.workloads import WORKLOADS, Workload, mlp
+from portanet.cpus import usable_cpus
 
 CNN, BIG_CNN = "CNN 5×5", "CNN 3×3"
 MLP, SMALL_MLP = "MLP-3072", "MLP-784"
@@ -44,7 +45,7 @@ PANELS = {
     "batch": Panel("samples in a batch", powers(1, 512), (CNN, MLP)),
     "width": Panel("hidden units", powers(32, 4096), (MLP,)),
     "image": Panel("height and width of the image, pixels", (16, 24, 32, 48, 64), (BIG_CNN,)),
-    "threads": Panel("threads", powers(1, cpus()), (CNN, BIG_CNN, MLP, SMALL_MLP)),
+    "threads": Panel("threads", powers(1, usable_cpus()), (CNN, BIG_CNN, MLP, SMALL_MLP)),
 }
 
 

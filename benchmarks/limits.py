@@ -18,8 +18,9 @@ from threadpoolctl import threadpool_limits
 
 import portanet as pn
 from benchmarks import timing
-from benchmarks.command import chosen, cpus, machine, options, write
+from benchmarks.command import chosen, machine, options, write
 from benchmarks.workloads import WORKLOADS, Workload
+from portanet.cpus import usable_cpus
 
 REPEATS = 5  # timings of which the best counts
 CACHED, LARGE = 256 * 2**10, 128 * 2**20  # bytes of an array in the cache, and far beyond it
@@ -178,7 +179,7 @@ def main() -> None:
     parser = options("benchmarks.limits", __doc__, things, seconds=1.0)
     args = parser.parse_args()
     rounds, seconds = (1, 0.02) if args.quick else (5, args.seconds)
-    counts = sorted({1, cpus()})
+    counts = sorted({1, usable_cpus()})
     figures: dict[str, Any] = {}
     print(machine())
     for name in chosen(parser, args.only, things):

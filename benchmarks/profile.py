@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import chosen, cpus, machine, options, write
+from benchmarks.command import chosen, machine, options, write
 from benchmarks.training import Training
 from benchmarks.workloads import SAMPLES, WORKLOADS, Workload
+from portanet.cpus import usable_cpus
 from portanet.nn import Context, Layer
 from portanet.train.source import Batch
 
@@ -163,7 +164,7 @@ def main() -> None:
     for name in chosen(parser, args.only, WORKLOADS):
         workload = WORKLOADS[name]
         print(f"\n{name}: {workload.what}, batch {workload.batch}")
-        counts = {1} if len(workload.input_shape) == 3 else {1, cpus()}
+        counts = {1} if len(workload.input_shape) == 3 else {1, usable_cpus()}
         figures[name] = []
         for threads in sorted(counts):
             found = profile(workload, threads, 0.05 if args.quick else args.seconds)

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from benchmarks.command import cpus
 from benchmarks.workloads import Workload
+from portanet.cpus import usable_cpus
 
 ROOT = Path(__file__).parent.parent
 
@@ -85,10 +85,10 @@ class Worker:
 
 def best_threads(contender: str, workload: Workload, seconds: float) -> int:
     """Return the number of threads, 1 or all, at which a contender is faster."""
-    if contender in OWN_CHOICE or cpus() == 1:
-        return cpus()
+    if contender in OWN_CHOICE or usable_cpus() == 1:
+        return usable_cpus()
     rates = {}
-    for threads in (1, cpus()):
+    for threads in (1, usable_cpus()):
         with Worker(contender, workload, threads) as worker:
             if worker.skipped is not None:
                 return 1

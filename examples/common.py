@@ -77,6 +77,8 @@ def parser_of(document: str) -> argparse.ArgumentParser:
 
 def parsed(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
     """Return the arguments, or end the program where a plot is wanted that cannot be drawn."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a Windows console, or a C locale, lacks letters
+        sys.stdout.reconfigure(errors="replace")
     args = parser.parse_args(arguments)
     if args.plot:
         try:

@@ -14,7 +14,6 @@ ones. A lead of 0.001 is ten images; another --seed moves as many.
 
 import argparse
 import math
-import os
 import sys
 from contextlib import closing, suppress
 from functools import cache, partial
@@ -38,6 +37,7 @@ from threadpoolctl import threadpool_limits
 
 import portanet as pn
 from portanet import data, nn, optim
+from portanet.cpus import usable_cpus
 
 BATCH = 100
 EPOCHS, QUICK_EPOCHS = 20, 2
@@ -112,12 +112,6 @@ def train(variant: Variant, seed: int, epochs: int, quick: bool) -> Outcome:
         raise KeyboardInterrupt
     accuracies = trainer.history.epochs.get("val_accuracy", [])
     return Outcome(accuracies, perf_counter() - started)
-
-
-def usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def compare(args: argparse.Namespace) -> None:

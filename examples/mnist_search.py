@@ -174,8 +174,8 @@ def resumed(log: Path, about: dict[str, Any]) -> list[Attempt]:
 
 
 def append(log: Path, entry: dict[str, Any]) -> None:
-    with log.open("a") as file:
-        file.write(json.dumps(entry) + "\n")
+    with log.open("ab") as file:  # bytes: the same lines on every system
+        file.write(json.dumps(entry).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 

@@ -2,7 +2,7 @@
 
 from portanet import data, nn, optim, train
 from portanet.backend import Backend, BackendError, BackendMismatchError, backend_of
-from portanet.checkpoint import load_weights, save_weights
+from portanet.checkpoint import load_weights, read_weights, save_weights
 from portanet.gradcheck import check_gradients
 from portanet.layercheck import check_layer
 from portanet.random import Key
@@ -16,13 +16,23 @@ from portanet.selection import (
     use_backend,
 )
 from portanet.storage import CheckpointError
-from portanet.train import Callback, Checkpoints, EarlyStopping, History, Trainer
+from portanet.train import (
+    AveragedWeights,
+    Callback,
+    Checkpoints,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    Trainer,
+)
 from portanet.version import __version__ as __version__
 
 __all__ = [
+    "AveragedWeights",
     "Backend",
     "BackendError",
     "BackendMismatchError",
+    "CSVLogger",
     "Callback",
     "CheckpointError",
     "Checkpoints",
@@ -40,6 +50,7 @@ __all__ = [
     "load_weights",
     "nn",
     "optim",
+    "read_weights",
     "register_backend",
     "release_memory",
     "save_weights",

@@ -9,7 +9,9 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 
+from portanet.cpus import usable_cpus
 from portanet.layercheck import command
 
 # The environment variables that decide what portanet does.
@@ -39,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "be made.",
     )
     command.add_arguments(check)
+    if isinstance(sys.stdout, TextIOWrapper):  # a Windows console, or a C locale, lacks letters
+        sys.stdout.reconfigure(errors="replace")
     chosen = parser.parse_args(arguments)
     if chosen.command == "info":
         print("\n".join(_info()))
@@ -101,8 +105,7 @@ def _facts(name: str) -> dict[str, str]:
 
 def _cpus() -> str:
     """Return how many CPUs there are, and how many of them this process may use."""
-    total = os.cpu_count()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
+    total, usable = os.cpu_count(), usable_cpus()
     return str(total) if usable == total else f"{total}, of which this process may use {usable}"
 
 

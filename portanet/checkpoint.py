@@ -8,9 +8,11 @@ from portanet.backend import backend_of
 from portanet.checks import instance
 from portanet.checks import path as as_path
 from portanet.data.files import DataError
-from portanet.data.formats import read_npz
+from portanet.data.formats import read_npz, room
+from portanet.durable import write_whole
 from portanet.nn.layer import Layer
-from portanet.storage import CheckpointError, read_state, write_tensors, write_whole
+from portanet.nn.weights import Unmatched
+from portanet.storage import CheckpointError, read_state, write_tensors
 
 
 def save_weights(model: Layer, path: str | Path) -> None:
@@ -29,19 +31,39 @@ def save_weights(model: Layer, path: str | Path) -> None:
         write_tensors(path, arrays, {})
 
 
-def load_weights(model: Layer, path: str | Path) -> None:
+def load_weights(model: Layer, path: str | Path, strict: bool = True) -> Unmatched:
     """Read what `save_weights` wrote into the model; nothing is changed where it does not fit.
 
-    Of a checkpoint of a training run, the model's weights are read.
+    Of a checkpoint of a training run, the model's weights are read. With ``strict=False`` what the
+    file lacks stays as it is, and what the model has not is passed over; the names of both are
+    returned, see `nn.Layer.load_state_dict`.
 
     Raises FileNotFoundError, CheckpointError where the file is damaged or of another format, and
     ValueError that lists missing, unexpected and misshapen names.
     """
     model, path = instance("model", model, Layer), as_path("path", path)
-    read = _read_npz if _format(path) == ".npz" else _read_safetensors
+    shapes = [array.shape for array in (*model.params.values(), *model.buffers.values())]
+    arrays = _read(path, 8 * max(map(prod, shapes), default=0))
+    return model.load_state_dict(arrays, strict)
+
+
+def read_weights(path: str | Path) -> dict[str, Any]:
+    """Return the arrays that `save_weights` wrote by their dotted names, as NumPy's.
+
+    For whoever wants other names, or some of them, before `nn.Layer.load_state_dict`. Of a
+    checkpoint of a training run, the model's weights are read.
+
+    Raises FileNotFoundError, and CheckpointError where the file is damaged or of another format.
+    """
+    return _read(as_path("path", path))
+
+
+def _read(path: Path, expected: int = 0) -> dict[str, Any]:
+    """Return a file's arrays; one of that many `expected` bytes may be so large, however packed."""
+    suffix = _format(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file {path}")
-    model.load_state_dict(read(path, model))
+    return _read_npz(path, expected) if suffix == ".npz" else _read_safetensors(path)
 
 
 def _format(path: Path) -> str:
@@ -63,16 +85,14 @@ def _write_npz(file: IO[bytes], arrays: dict[str, Any]) -> None:
                 write_array(member, host.copy(order="C"), allow_pickle=False)
 
 
-def _read_npz(path: Path, model: Layer) -> dict[str, Any]:
-    shapes = [array.shape for array in (*model.params.values(), *model.buffers.values())]
-    most = 8 * max(map(prod, shapes), default=0)  # bytes: a header may claim any number
+def _read_npz(path: Path, expected: int) -> dict[str, Any]:
     try:
-        return read_npz(path, most=most)
+        return read_npz(path, most=max(expected, room(path)))  # a header may claim any number
     except DataError as error:
         raise CheckpointError(str(error)) from error
 
 
-def _read_safetensors(path: Path, model: Layer) -> dict[str, Any]:
+def _read_safetensors(path: Path) -> dict[str, Any]:
     arrays, state = read_state(path)
     if state is None:
         return arrays

@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABCMeta
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
 from math import inf
 from operator import index
@@ -10,13 +10,15 @@ from os import PathLike
 from os.path import expanduser
 from pathlib import Path
 from reprlib import repr as shortened  # a whole array would bury the message
-from typing import Any, TypeVar, Unpack, get_args, get_origin
+from typing import Any, ParamSpec, TypeVar, Unpack, get_args, get_origin
 
 from portanet.display import shown
 from portanet.words import hint
 
 Pair = tuple[int, int]
 Kind = TypeVar("Kind")
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 class Named(ABCMeta):
@@ -81,18 +83,18 @@ def check_options(who: str, function: Any, options: dict[str, Any]) -> None:
             raise TypeError(f"{who} has no option {option!r}; {hint(option, known)}")
 
 
-def one_of_them(function: Any) -> Any:
+def one_of_them(method: Callable[Given, Result]) -> Callable[Given, Result]:
     """Check a method's options as `Named` does a class's; `help` shows the method as it is."""
 
-    @wraps(function)
-    def checked(self: Any, *args: Any, **options: Any) -> Any:
-        who = f"{type(self).__name__}.{function.__name__}"
-        if len(args) > 1:
-            first = list(inspect.signature(function).parameters)[1]
+    @wraps(method)
+    def checked(*args: Given.args, **options: Given.kwargs) -> Result:
+        who = f"{type(args[0]).__name__}.{method.__name__}"
+        if len(args) > 2:  # the object, and the one thing
+            first = list(inspect.signature(method).parameters)[1]
             such = "such as the tuple (x, y)" if first == "data" else first
             raise TypeError(f"{who} takes one thing without a name, {such}")
-        check_options(who, function, options)
-        return function(self, *args, **options)
+        check_options(who, method, options)
+        return method(*args, **options)
 
     return checked
 
@@ -193,7 +195,7 @@ def sign_of(monitor: str, mode: str = "auto") -> float:
     """Return 1 where the larger value of a quantity is the better, else −1."""
     instance("monitor", monitor, str)
     if word("mode", mode, "auto", "min", "max") == "auto":
-        if not any(word in monitor for word in ("loss", "error", "acc")):
+        if not any(word in monitor for word in ("loss", "error", "mae", "mse", "acc")):
             raise ValueError(f"say with mode='min' or 'max' which {monitor!r} is the better")
         mode = "max" if "acc" in monitor else "min"
     return 1.0 if mode == "max" else -1.0

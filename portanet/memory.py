@@ -15,10 +15,10 @@ class Memory(NamedTuple):
 
 def of_process() -> Memory:
     """Return the memory that this process holds, and the most that it held: its resident size."""
-    try:
-        import resource  # not on Windows
-    except ImportError:
+    if sys.platform == "win32":
         return Memory(None, None)
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     try:

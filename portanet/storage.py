@@ -1,27 +1,29 @@
-"""Files that are whole or not there, and that can be trusted: safetensors with a checksum.
+"""Files that can be trusted: safetensors with a checksum.
 
 A safetensors file is a JSON header, with a place for words of one's own, and the arrays' bytes. The
 words here are the schema's number, who wrote the file, a checksum of the whole file, and, of a
 training run, everything that is no array, as JSON. Other programs read the arrays as ever.
 """
 
-import errno
 import json
-import os
-import secrets
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from portanet.backend import backend_of
+from portanet.durable import write_whole
 from portanet.registry import place
 
 SCHEMA = 1  # goes up when older versions of portanet could not read, or would misread, the file
 NEEDS = "0.1.0"  # the first version of portanet that reads this schema
 CHECKSUM = "checksum"
 BLANK = "0" * 64  # stands for the checksum while it is computed
+DTYPES = {"bool": "BOOL", "complex64": "C64"} | {  # NumPy's names and safetensors's
+    f"{kind}{bits}": f"{kind[0].upper()}{bits}"
+    for kind in ("float", "int", "uint")
+    for bits in (8, 16, 32, 64)
+}
 
 
 class CheckpointError(ValueError):
@@ -31,63 +33,42 @@ class CheckpointError(ValueError):
     """
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a whole file or nothing: to a temporary one in the same folder, then rename.
-
-    When this returns, the file outlives a power failure. It has the permissions of the one that it
-    replaces, else those that `open` gives a new one. Raises OSError, naming `path`, where it cannot
-    be written; what was there before is left.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            if path.is_file():
-                temporary.chmod(path.stat().st_mode & 0o777)
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):  # it may not be there, nor the folder
-            temporary.unlink()
-        if isinstance(error, OSError):  # name the caller's path
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last; Windows cannot, nor some file systems of a network, and needs not."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise OSError(error.errno, error.strerror, str(folder)) from error
-        finally:
-            os.close(handle)
-
-
-# --- safetensors with a checksum -----------------------------------------------------------------
-
-
 def write_tensors(path: Path, arrays: Mapping[str, Any], words: Mapping[str, str]) -> None:
-    """Write arrays of any backend, and words, as a safetensors file with a checksum."""
-    import numpy as np
-    from safetensors.numpy import save
+    """Write arrays of any backend, and words, as a safetensors file with a checksum.
 
-    # Contiguous: safetensors would write the bytes of anything else in the wrong order.
-    host = {
-        name: np.ascontiguousarray(backend_of(array).to_numpy(array)).reshape(tuple(array.shape))
-        for name, array in arrays.items()
-    }
+    The library's own writer would hold all of it in memory twice more. Raises TypeError for an
+    array whose dtype the format has not.
+    """
     about = {"schema": str(SCHEMA), "needs": NEEDS, CHECKSUM: BLANK}
-    data = save(host, {**words, **about})
-    start = data.index(f'"{CHECKSUM}":"{BLANK}"'.encode()) + len(CHECKSUM) + 4
-    digest = blake2b(data, digest_size=32).hexdigest().encode()
-    parts = (data[:start], digest, memoryview(data)[start + len(digest) :])
-    write_whole(path, lambda file: file.writelines(parts))
+    header: dict[str, Any] = {"__metadata__": {**words, **about}}
+    host = {name: _little_endian(name, array) for name, array in arrays.items()}
+    parts, end = [], 0
+    # Those of large numbers first: readers that map the file find each in its place.
+    for name, array in sorted(host.items(), key=lambda item: -item[1].itemsize):
+        start, end = end, end + array.nbytes
+        of = {"dtype": DTYPES[array.dtype.name], "shape": array.shape}
+        header[name] = of | {"data_offsets": (start, end)}
+        parts.append(array.reshape(-1).view("u1"))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    length = len(text).to_bytes(8, "little")
+    digest = blake2b(length + text, digest_size=32)
+    for part in parts:
+        digest.update(part)
+    start = text.index(f'"{CHECKSUM}":"{BLANK}"'.encode()) + len(CHECKSUM) + 4
+    text = text[:start] + digest.hexdigest().encode() + text[start + len(BLANK) :]
+    write_whole(path, lambda file: file.writelines((length, text, *parts)))
+
+
+def _little_endian(name: str, array: Any) -> Any:
+    """Return an array as NumPy's, its bytes in the format's order, without a gap."""
+    import numpy as np
+
+    host = backend_of(array).to_numpy(array)
+    if host.dtype.name not in DTYPES:
+        raise TypeError(f"{name}: no safetensors file holds {host.dtype.name}")
+    host = host.astype(host.dtype.newbyteorder("<"), copy=False)
+    return np.ascontiguousarray(host).reshape(tuple(array.shape))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:

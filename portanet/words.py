@@ -25,6 +25,12 @@ ALIASES = {
     "num_epochs": "epochs",
     "scheduler": "schedule",
     "validation": "validation_data",
+    "filename": "path",
+    "acc": "accuracy",
+    "categorical_accuracy": "accuracy",
+    "sparse_categorical_accuracy": "accuracy",
+    "mean_absolute_error": "mae",
+    "mean_squared_error": "mse",
     "on_train_begin": "on_fit_begin",
     "on_train_end": "on_fit_end",
     "on_batch_end": "on_step_end",
@@ -35,8 +41,14 @@ _NO_BEGIN = "no hook precedes a step; use on_step_end, of the step before, or on
 
 _VALIDATED = "validation_data is evaluated whole, after each epoch"
 
+_TOP_K = "give the object: metrics=[train.TopKAccuracy(5)]"
+
 # Words for which there is none: what to do instead.
 INSTEAD = {
+    "top_k_categorical_accuracy": _TOP_K,
+    "sparse_top_k_categorical_accuracy": _TOP_K,
+    "top_k_accuracy": _TOP_K,
+    "top_5_accuracy": _TOP_K,
     "validation_split": "hold samples out: fit((x[n:], y[n:]), validation_data=(x[:n], y[:n]))",
     "steps_per_epoch": "an epoch is all of the data; `steps` is how many updates fit does in all",
     "validation_steps": _VALIDATED,
@@ -47,6 +59,7 @@ INSTEAD = {
     "callbacks": "they are the Trainer's: Trainer(…, callbacks=[…])",
     "metrics": "they are the Trainer's: Trainer(…, metrics=[…])",
     "schedule": "it is the Trainer's: Trainer(…, schedule=…)",
+    "append": "the file holds all of the run's history, also of one that goes on",
     "inplace": "nothing is computed in place",
     "on_batch_begin": _NO_BEGIN,
     "on_train_batch_begin": _NO_BEGIN,

@@ -6,9 +6,10 @@ of a checkpoint it waits to be told to go on.
 
 import os
 import sys
+from pathlib import Path
 
 import portanet as pn
-from portanet import data, nn, optim, storage
+from portanet import data, nn, optim
 
 
 class Teller(pn.Callback):
@@ -48,7 +49,7 @@ class HaltingFile:
 
 def halt_within_writing(pipe):
     """Stop halfway through each file, and when it is whole but has not its name yet."""
-    opened, replace = storage.Path.open, os.replace
+    opened, replace = Path.open, os.replace
 
     def open_halting(path, mode="r", *args, **kwargs):
         file = opened(path, mode, *args, **kwargs)
@@ -59,7 +60,7 @@ def halt_within_writing(pipe):
         pipe.recv()
         replace(source, target)
 
-    storage.Path.open, os.replace = open_halting, replace_halting
+    Path.open, os.replace = open_halting, replace_halting
 
 
 def network(batch_norm):

@@ -1,5 +1,6 @@
 """The command line."""
 
+import os
 import re
 import subprocess
 import sys
@@ -30,6 +31,17 @@ def test_info_prints_versions_and_backends(capsys: pytest.CaptureFixture[str]) -
     assert lines["numpy"].split() == ["numpy", "ok"]
     for name, reason in pn.available_backends().items():
         assert lines[name].split(maxsplit=1)[1] == (reason or "ok")
+
+
+def test_info_tells_the_blas_and_its_threads(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "num_threads": 2}
+    pools = [pool | {"user_api": "openmp", "internal_api": "gomp"}, pool]
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: pools)
+    assert lines_of(capsys)["BLAS"].split(maxsplit=1)[1] == "openblas 0.3 (2 threads)"
+    pools.remove(pool)  # as Accelerate, which tells nothing of itself
+    assert lines_of(capsys)["BLAS"].endswith(" (threads unknown)")
 
 
 def test_info_prints_settings_only_where_they_are_set(
@@ -96,6 +108,21 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit, match="2"):
         main(["nonsense"])
     assert "'nonsense'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_report_where_the_console_lacks_letters(encoding: str, tmp_path: Path) -> None:
+    file = tmp_path / "layer.py"
+    file.write_text(
+        "from portanet import nn\n\n\nclass Größe_Σ(nn.Linear):\n    ...\n\n\n"
+        "def made():\n    return Größe_Σ(3, 2)\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "portanet", "check", f"{file}:made", "--input", "4,3"]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    run = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert "Größe_Σ".encode(encoding, "replace") in run.stdout
 
 
 def test_the_module_runs() -> None:

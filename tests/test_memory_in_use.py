@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import portanet as pn
+from portanet.memory import of_process
 from portanet.train.memory import no_room
 
 MEBIBYTE = 2**20
@@ -24,6 +25,20 @@ def grown(backend: pn.Backend) -> tuple[Any, Any, Any]:
     held = backend.memory()
     del x
     return before, held, backend.memory()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="made up of another system")
+def test_what_other_systems_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(path: Path, **options: str) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", missing)  # macOS has no /proc
+    used, peak = of_process()
+    assert used is None
+    assert peak > 10 * MEBIBYTE
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert of_process() == (None, None)
 
 
 # In a process of its own: in this one, training has told the allocator to keep what is freed.

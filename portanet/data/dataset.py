@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from portanet.checks import path as as_path
 from portanet.data.download import fetch_files
 from portanet.data.files import AnyPath, DataError, data_root, locate
 from portanet.data.formats import read_idx, read_npz
@@ -52,6 +53,7 @@ def load_digits(*, size: int = 8) -> tuple[Split, Split]:
     if size not in (8, 28):
         raise ValueError(f"load_digits: size must be 8 or 28, got {size!r}")
     path = Path(__file__).with_name("digits.npz")
+    path = as_path("path", path)
     images, labels = read_npz(path, ("images", "labels")).values()
     if size == 28:
         enlarged = images.repeat(3, axis=1).repeat(3, axis=2)
@@ -123,6 +125,7 @@ def load_npz(path: AnyPath) -> Split:
     compressed array of more than 128 MiB must not be more than 256 times the file, as only traps
     are.
     """
+    path = as_path("path", path)
     images, labels = read_npz(path, ("images", "labels")).values()
     if images.ndim not in (3, 4):
         shapes = "(N, H, W), (N, H, W, C) or (N, C, H, W)"

@@ -5,7 +5,6 @@ was cut or this process killed before.
 """
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,7 +35,7 @@ def fetch_files(folder: Path, checksums: Mapping[str, str], mirrors: Sequence[st
         for mirror in mirrors:
             try:
                 for name, checksum in list(missing.items()):
-                    os.replace(retrieve(mirror + name, checksum), folder / name)
+                    _keep(retrieve(mirror + name, checksum), folder / name)
                     del missing[name]
                 return
             except (OSError, ValueError) as error:  # what requests raises is an OSError
@@ -91,11 +90,16 @@ def _unpack(archive: str, names: Iterable[str], folder: Path) -> None:
                 assert source is not None  # as for any regular file
                 with source, open(part, "wb") as target:
                     shutil.copyfileobj(source, target)
-                    target.flush()
-                    os.fsync(target.fileno())  # or a power failure may leave zeros under the name
-                os.replace(part, folder / wanted.pop(member.name))
+                _keep(part, folder / wanted.pop(member.name))
     if wanted:
         raise ValueError(f"the archive has no {', '.join(wanted)}")
+
+
+def _keep(path: str, name: Path) -> None:
+    """Give a whole file its name, when it is on the disk: else a power failure may leave zeros."""
+    with open(path, "r+b") as file:  # to write: Windows syncs no other
+        os.fsync(file.fileno())
+    os.replace(path, name)
 
 
 @contextmanager
@@ -116,8 +120,9 @@ def _downloading(folder: Path) -> Iterator[Retrieve]:
     logger.setLevel("WARNING")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _clear(folder)
         with TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
+            # The folder's own clock: that of a file server may be another than this computer's.
+            _clear(folder, os.stat(scratch).st_mtime)
 
             def retrieve(url: str, checksum: str) -> str:
                 if not url.startswith(SCHEME):
@@ -146,12 +151,12 @@ def _get(url: str, path: str, pooch: object) -> None:
                 file.write(chunk)
 
 
-def _clear(folder: Path) -> None:
+def _clear(folder: Path, now: float) -> None:
     """Remove what killed processes left; others may be downloading at this moment."""
     import shutil
 
     for scratch in folder.glob(f"{SCRATCH}*"):
         with suppress(OSError):  # another process was faster
             newest = max(path.stat().st_mtime for path in (scratch, *scratch.iterdir()))
-            if newest < time.time() - ABANDONED:
+            if newest < now - ABANDONED:
                 shutil.rmtree(scratch)

@@ -23,10 +23,18 @@ def data_root(root: AnyPath | None = None) -> Path:
 
     That is the user's own: ``~/.cache/portanet`` (or in ``XDG_CACHE_HOME``) on Linux,
     ``~/Library/Caches/portanet`` on macOS, ``%LOCALAPPDATA%\\portanet`` on Windows.
+
+    Raises DataNotFoundError for a home directory that is not known.
     """
     if root is None:
         root = os.environ.get("PORTANET_DATA") or _cache_root()
-    return Path(os.path.expanduser(root))
+    folder = Path(os.path.expanduser(root))
+    if folder.parts[:1] == ("~",):  # as of a container's user without a name
+        raise DataNotFoundError(
+            f"{folder}: this user has no home directory; set HOME, or the environment variable "
+            "PORTANET_DATA to a folder of data"
+        )
+    return folder
 
 
 def _cache_root() -> Path:

@@ -45,10 +45,10 @@ def limit(memory: int, seconds: int) -> None:
 
     The parent watches the clock; the time of the processor ends a child whose parent was killed.
     """
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return
+    import resource
+
     limits = {"RLIMIT_CORE": 0, "RLIMIT_CPU": seconds, "RLIMIT_AS": memory}
     for what, most in limits.items():
         with suppress(ValueError, OSError):  # macOS; less is allowed already

@@ -1,6 +1,7 @@
 """Callbacks: what happens around the epochs of a run."""
 
 from collections.abc import Iterable
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 from portanet.backend import Array
@@ -88,6 +89,8 @@ class EarlyStopping(Callback):
             errors and accuracies.
         restore_best_weights: whether the model is set back to the best epoch's parameters. Another
             call of `fit` goes on from these, but with the optimizer's state of the last epoch.
+
+    `best` is the best value so far, None before there is one.
     """
 
     def __init__(
@@ -98,16 +101,22 @@ class EarlyStopping(Callback):
         mode: Literal["auto", "min", "max"] = "auto",
         restore_best_weights: bool = False,
     ) -> None:
-        self.monitor = monitor
+        self.monitor, self.mode = monitor, mode
+        sign_of(monitor, mode)  # an error here, not at the end of an epoch
         self.patience = integer("patience", patience, least=0)
         self.min_delta = number("min_delta", min_delta)
-        self.sign = sign_of(monitor, mode)
         self.restore_best_weights = flag("restore_best_weights", restore_best_weights)
         self._forget()
 
     def _forget(self) -> None:
-        self.best, self.waited = float("-inf"), 0
+        self.best: float | None = None
+        self.waited = 0
         self.best_weights: dict[str, Array] | None = None
+
+    @property
+    def sign(self) -> float:
+        """1 where the larger value is the better, else −1; `monitor` may have been set since."""
+        return sign_of(self.monitor, self.mode)
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
         """Forget earlier runs; raise ValueError where the quantity will not be there."""
@@ -117,6 +126,7 @@ class EarlyStopping(Callback):
                 f"EarlyStopping watches {self.monitor!r}, but there are {', '.join(known)}; a "
                 "val_… quantity needs validation_data, or a callback that names it in `adds`"
             )
+        sign_of(self.monitor, self.mode)  # another one may have been set
         self._forget()
 
     def on_epoch_end(self, trainer: "Trainer", epoch: int, logs: dict[str, float]) -> None:
@@ -126,8 +136,8 @@ class EarlyStopping(Callback):
                 f"EarlyStopping watches {self.monitor!r}, which is not there yet: the callback "
                 "that adds it comes first"
             )
-        value = self.sign * logs[self.monitor]
-        if value > self.best + self.min_delta:
+        value = logs[self.monitor]
+        if self.sign * value > self._signed + self.min_delta:
             self.best, self.waited = value, 0
             if self.restore_best_weights:
                 self.best_weights = trainer.model.state_dict()
@@ -142,10 +152,19 @@ class EarlyStopping(Callback):
             trainer.model.load_state_dict(self.best_weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value, its weights, and for how many epochs there was none better."""
-        return {"best": self.best, "waited": self.waited, "best_weights": self.best_weights}
+        """Return the best value, its weights, and for how many epochs there was none better.
+
+        The value is negated where the smaller is the better, −∞ where there is none yet.
+        """
+        return {"best": self._signed, "waited": self.waited, "best_weights": self.best_weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""
-        self.best, self.waited = float(state["best"]), int(state["waited"])
+        best, self.waited = float(state["best"]), int(state["waited"])
+        self.best = None if best == -inf else self.sign * best
         self.best_weights = state["best_weights"]
+
+    @property
+    def _signed(self) -> float:
+        """The best value with the sign that makes the larger the better, as files have it."""
+        return -inf if self.best is None else self.sign * self.best

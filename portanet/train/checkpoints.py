@@ -4,14 +4,18 @@ import os
 import re
 import shutil
 import warnings
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from portanet.checks import Named, integer
 from portanet.checks import path as as_path
+from portanet.durable import replacing, write_whole
 from portanet.storage import CheckpointError, pack, read_state, write_tensors
+from portanet.train.lock import check_alone
 from portanet.version import __version__
 
 if TYPE_CHECKING:
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
 STEP, CALL = (re.compile(rf"{word}-(\d+)\.safetensors") for word in ("step", "call"))
 BEST, END = "best.safetensors", "call-{}.safetensors"
+OWN = ("step-*.safetensors", "call-*.safetensors", BEST)
 PARTS = (  # of a run's state
     *("classes", "model", "optimizer", "schedule", "callbacks", "history", "best", "unfinished"),
     *("layout", "seed", "epoch", "step", "calls", "running", "began", "stop_training"),
@@ -29,7 +34,8 @@ class Checkpoints(metaclass=Named):
     """Where and how often a run is saved: ``fit(…, checkpoint=Checkpoints("run", steps=1000))``.
 
     Args:
-        folder: of this run alone; it is made where its parent is there.
+        folder: of this run alone, which a lock sees to while `fit` is at work; it is made where its
+            parent is there.
         keep: how many of the newest files stay.
         steps: also save every so many steps. In any case a run is saved before it begins, at the
             end of each epoch, and when a signal ends it.
@@ -89,8 +95,10 @@ class Checkpoints(metaclass=Named):
     def write(self, trainer: "Trainer", best: bool) -> Path:
         """Save a run; then, and only then, delete what is not kept.
 
-        Raises OSError where that fails; the older files are left.
+        Raises OSError where that fails, such as where another run has come into the folder; the
+        older files are left.
         """
+        check_alone(self.folder)
         with suppress(FileExistsError):
             self.folder.mkdir()
         path = self.folder / f"step-{trainer.step:08d}.safetensors"
@@ -99,8 +107,7 @@ class Checkpoints(metaclass=Named):
             _link(path, self.folder / BEST)
         # One with more steps is of no run that this one went on from: left to its owner.
         older = [file for step, file in self.files().items() if step <= trainer.step]
-        for old in older[self.keep :]:
-            old.unlink(missing_ok=True)
+        _delete(older[self.keep :])
         return path
 
     def keep_end(self) -> None:
@@ -127,20 +134,26 @@ class Checkpoints(metaclass=Named):
             ) from error
 
     def clear(self) -> None:
-        """Delete what a run that was killed left half-written."""
-        for left in self.folder.glob(".*.safetensors.*.tmp"):
-            left.unlink(missing_ok=True)
+        """Delete what a run that was killed left half-written, and nobody else's."""
+        left = (path for name in OWN for path in self.folder.glob(f".{name}.*.tmp"))
+        _delete(left)
+
+
+def _delete(paths: Iterable[Path]) -> None:
+    """Delete files; what Windows keeps because somebody reads it goes the next time."""
+    for path in paths:
+        with suppress(FileNotFoundError, PermissionError):
+            path.unlink()
 
 
 def _link(path: Path, name: Path) -> None:
     """Give a file a second name, in one step; where the file system cannot, copy it."""
-    temporary = name.with_name(f".{name.name}.link.tmp")
-    temporary.unlink(missing_ok=True)
     try:
-        os.link(path, temporary)
+        with replacing(name) as temporary:
+            os.link(path, temporary)
     except OSError:
-        shutil.copy2(path, temporary)
-    os.replace(temporary, name)
+        with path.open("rb") as file:
+            write_whole(name, partial(shutil.copyfileobj, file))
 
 
 def write_run(path: Path, trainer: "Trainer") -> None:

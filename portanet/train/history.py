@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portanet.backend import Array
+from portanet.checks import path as as_path
 
 
 @dataclass(frozen=True)
@@ -136,5 +137,5 @@ class History:
             axes.grid(alpha=0.3)
         figure.legend(handles=list(shown.values()), loc="outside lower center", ncols=2)
         if path is not None:
-            figure.savefig(path, dpi=150)
+            figure.savefig(as_path("path", path), dpi=150)
         return figure

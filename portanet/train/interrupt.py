@@ -5,9 +5,6 @@ import threading
 from types import FrameType
 from typing import Any, Self
 
-# What stands where nobody has put a handler of their own.
-DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-
 
 class Interrupt:
     """Within its ``with`` block the first signal only sets `requested`; a second one acts at once.
@@ -15,7 +12,7 @@ class Interrupt:
     Python's own handler of Ctrl-C raises KeyboardInterrupt anywhere, such as between two halves of
     an update. It is replaced only in the main thread and where nobody else has replaced it before,
     and put back at the end. With `terminate`, the same is done with SIGTERM, by which systems that
-    schedule jobs announce their end.
+    schedule jobs announce their end, and with Windows's SIGBREAK, by which programs there do.
 
     The handler does nothing that may fail, for an error would come out of wherever the run is: it
     is `Run` that says what has come.
@@ -25,13 +22,17 @@ class Interrupt:
 
     def __init__(self, terminate: bool = False) -> None:
         self.requested = 0
-        self._signals = [signal.SIGINT, signal.SIGTERM] if terminate else [signal.SIGINT]
+        # What stands where nobody has put a handler of their own.
+        self._defaults: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler}
+        for name in ("SIGTERM", "SIGBREAK") if terminate else ():
+            if hasattr(signal, name):
+                self._defaults[getattr(signal, name)] = signal.SIG_DFL
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in self._signals:
-                if signal.getsignal(number) is DEFAULTS[number]:
+            for number, default in self._defaults.items():
+                if signal.getsignal(number) is default:
                     self._before[number] = signal.signal(number, self._handle)
         return self
 

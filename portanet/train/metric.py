@@ -2,56 +2,22 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from inspect import signature
 from math import prod
 from typing import Any
 
-from portanet.backend import Array, backend_of, dtype_name
+from portanet.backend import Array, backend_of
 from portanet.checks import listed
-from portanet.nn.class_loss import indices
 from portanet.nn.loss import Loss
+from portanet.train.measures import accuracy, binary_accuracy, mae, mse
+from portanet.words import hint
 
 Metric = Callable[[Array, Array], Any]
 
-
-def accuracy(
-    scores: Array, target: Array, ignore_index: int | None = None
-) -> Array | tuple[Array, Array]:
-    """Return 1 where the largest score is at the target's class, else 0.
-
-    Shapes: scores (N, K, d₁, …) with K ≥ 2; target (N, d₁, …) class indices or, of the scores'
-    shape, one-hot or soft, of any real dtype or boolean; the result (N, d₁, …) in the scores'
-    dtype. Of equal scores, the first counts as the largest. With `ignore_index` the result for
-    class indices comes with what counts: all other labels.
-    """
-    xp = backend_of(scores, target).xp
-    if scores.ndim < 2 or scores.shape[1] < 2:
-        raise ValueError(
-            "accuracy needs scores of shape (N, K, …) with K ≥ 2 classes, "
-            f"got {tuple(scores.shape)}; metrics=() reports none"
-        )
-    shape, got = tuple(scores.shape), tuple(target.shape)
-    one = shape[:1] + shape[2:]
-    if got == one:
-        labels = indices(xp, target)
-        if labels is None:
-            raise TypeError(f"accuracy: class indices must be integers, got {dtype_name(target)}")
-    elif got == shape:  # booleans have no largest
-        target = xp.astype(target, xp.int8) if target.dtype == xp.bool else target
-        labels, ignore_index = xp.argmax(target, axis=1), None
-    else:
-        raise ValueError(f"accuracy: expected target of shape {one} or {shape}, got {got}")
-    right = xp.argmax(scores, axis=1) == labels
-    if ignore_index is None:
-        return xp.astype(right, scores.dtype)
-    counted = labels != ignore_index
-    return xp.astype(right & counted, scores.dtype), counted
-
-
-METRICS: dict[str, Metric] = {"accuracy": accuracy}
-
+METRICS: dict[str, Metric] = {f.__name__: f for f in (accuracy, binary_accuracy, mae, mse)}
 
 # What a history records beside the metrics.
-RESERVED = {"loss", "lr", "normalizer", "samples", "samples_per_second", "seconds"}
+RESERVED = {"epoch", "loss", "lr", "normalizer", "samples", "samples_per_second", "seconds"}
 
 
 def total(name: str, metric: Metric, scores: Array, target: Array) -> tuple[Array, float | Array]:
@@ -76,14 +42,15 @@ def total(name: str, metric: Metric, scores: Array, target: Array) -> tuple[Arra
 def by_name(metrics: str | Sequence[str | Metric], loss: Loss | None = None) -> dict[str, Metric]:
     """Return metrics by the names that they are reported under, each of which must be its own.
 
-    The accuracy does not count the labels that the loss ignores.
+    ``"accuracy"`` is of decisions where the loss is. What takes an `ignore_index`, as `accuracy`
+    does, does not count the labels that the loss ignores.
     """
     chosen: dict[str, Metric] = {}
     for metric in [metrics] if isinstance(metrics, str) else listed("metrics", metrics):
         name, function = named(metric)
-        ignored = getattr(loss, "ignore_index", None)
-        if function is accuracy and ignored is not None:
-            function = partial(accuracy, ignore_index=ignored)
+        if metric == "accuracy" and loss is not None and "binary_accuracy" in loss.metrics:
+            function = binary_accuracy
+        function = _told(function, getattr(loss, "ignore_index", None))
         if name in RESERVED or name.startswith("val_") or name in chosen:
             raise ValueError(f"metrics: the name {name!r} is taken; give the function another")
         chosen[name] = function
@@ -95,13 +62,29 @@ def named(metric: str | Metric) -> tuple[str, Metric]:
 
     A metric of one's own is a function ``metric(scores, target)``, reported as its mean under its
     ``__name__``. It returns a number for each sample (N,), or for each position of its scores (N,
-    d₁, …), or a pair of that and an array of booleans that says which of them count.
+    d₁, …), or a pair of that and an array of booleans that says which of them count. One with an
+    option ``ignore_index=None`` is given the loss's.
     """
+    if isinstance(metric, type):
+        raise TypeError(
+            f"metrics: expected a function or an object, got the class {metric.__name__}"
+        )
     if callable(metric):
         return getattr(metric, "__name__", type(metric).__name__), metric
     if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric!r}; known are {', '.join(METRICS)}")
+        raise ValueError(f"unknown metric {metric!r}; {hint(str(metric), METRICS)}")
     return metric, METRICS[metric]
+
+
+def _told(metric: Callable[..., Any], ignored: int | None) -> Metric:
+    """Return a metric that knows which label is ignored, where it asks and has not been told."""
+    try:
+        asked = signature(metric).parameters.get("ignore_index")
+    except (TypeError, ValueError):  # of some functions in C nothing is known
+        return metric
+    if ignored is None or asked is None or asked.default is not None:
+        return metric
+    return partial(metric, ignore_index=ignored)
 
 
 def recorded(

@@ -1,15 +1,17 @@
 """Micro-batches on threads: a batch in parts, their results in a fixed order.
 
-How a batch is cut depends on its shape alone, never on the number of threads, and the parts'
-gradients are summed in the parts' order: so the result is the same to the last bit however many
-threads there are. Where a layer or the loss couples the samples of a batch, or a layer keeps
-running statistics, batches are not cut.
+How a batch is cut depends on its shape and the model alone, never on the number of threads, and
+the parts' gradients are summed in the parts' order: so the result is the same to the last bit
+however many threads there are. Where a layer or the loss couples the samples of a batch, or a layer
+keeps running statistics, batches are not cut. Nor are they where that does not pay: where no layer
+slides a window over images, or the other layers' weights are many.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import copy_context
+from math import prod
 from typing import Any, NamedTuple, Self, TypeVar
 
 from portanet.backend import Array, Backend
@@ -17,7 +19,12 @@ from portanet.nn.context import Context
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
 from portanet.nn.parts import check_parts
+from portanet.nn.window import WindowLayer
 from portanet.train.batch import Batch
+
+# Each part makes the gradients of all parameters. A window's are few for the work that they take
+# part in; of the others, beyond so many for each number in a part, parts cost more than they save.
+MOST_WEIGHTS = 16
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,6 +52,14 @@ class Team:
         self._whole = any(
             layer.couples_samples or layer.own_buffers for _, layer in model.named_layers()
         ) or (loss is not None and loss.couples_samples)
+        layers = [layer for _, layer in model.named_layers()]
+        self._windows = any(isinstance(layer, WindowLayer) for layer in layers)
+        self._weights = sum(
+            prod(parameter.shape)
+            for layer in layers
+            if not isinstance(layer, WindowLayer)
+            for parameter in layer._parameters.values()
+        )
         self._stack = ExitStack()
         self._threads: ThreadPoolExecutor | None = None
         self._held = False
@@ -61,22 +76,28 @@ class Team:
 
         Of the first batch a few samples show whether the loss can be taken in parts at all.
         """
-        samples = batch.x.shape[0]
         if self._unchecked is not None:
             x, y, weight = (_cut(array, 0, 8) for array in batch)
             scores, _ = self._model.vjp(x, Context(needs_input_grad=False, needs_pullback=False))
             check_parts(self._unchecked, scores, y, weight)
             self._unchecked = None
-        size = None if self._whole else self.backend.part_size(tuple(batch.x.shape))
+        size = None if self._whole else self._part_size(tuple(batch.x.shape))
         if size is not None and not self._held:  # a single part, too: it is small
             self._stack.enter_context(self.backend.one_thread_each())
             self._held = True
-        if size is None or size >= samples:
+        if size is None or size >= batch.x.shape[0]:
             yield Part(batch, 0)
             return
-        for start in range(0, samples, size):
+        for start in range(0, batch.x.shape[0], size):
             x, y, weight = (_cut(array, start, start + size) for array in batch)
             yield Part(Batch(x, y, weight), start)
+
+    def _part_size(self, shape: tuple[int, ...]) -> int | None:
+        """Return how many samples of a batch of this shape to take at once; None: all."""
+        size = self.backend.part_size(shape) if self._windows else None
+        if size is None or self._weights > MOST_WEIGHTS * size * prod(shape[1:]):
+            return None
+        return size
 
     def map(self, function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
         """Return the function's results for all items, in their order; items are shared out."""

@@ -46,7 +46,9 @@ class Progress:
         self._close()
         if self._enabled:
             with no_reader:
-                print(text, flush=True)
+                # A metric may have a name that a console of Windows has no letters for.
+                encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+                print(text.encode(encoding, "replace").decode(encoding), flush=True)
 
     def interrupted(self, number: int, step: int) -> None:
         """Show after which step a signal ended the run, whether or not the rest is shown."""

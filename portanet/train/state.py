@@ -202,7 +202,6 @@ def begin(trainer: "Trainer", layout: dict[str, Any], resumed: bool) -> tuple[in
     place = trainer._place
     if not resumed:
         if place.unfinished is not None:  # an epoch that was interrupted is over, if it had begun
-            place.unfinished.record(trainer.history)
             trainer.epoch += place.unfinished.steps > 0
             place.unfinished = None
         place.began, trainer.stop_training = (trainer.epoch, trainer.step), False

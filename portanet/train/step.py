@@ -149,6 +149,15 @@ def evaluation(
     return sums.means()
 
 
+def prediction(model: Layer, batches: Iterable[Array], team: Team) -> Array:
+    """Return the model's scores for batches of x in inference mode."""
+    scores: list[Array] = []
+    for x in batches:
+        parts = list(team.parts(Batch(x, None, None)))
+        scores += team.map(lambda part: model(part.batch.x), parts)
+    return team.backend.xp.concat(scores, axis=0)
+
+
 def _totals(metrics: Mapping[str, Metric], scores: Array, target: Array) -> Numbers:
     totals: Numbers = {}
     for name, metric in metrics.items():

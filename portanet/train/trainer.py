@@ -26,7 +26,7 @@ from portanet.train.parallel import Team
 from portanet.train.run import Run
 from portanet.train.source import Source
 from portanet.train.state import begin, go_on, restore, saved_state, state_of
-from portanet.train.step import evaluation, joined
+from portanet.train.step import evaluation, joined, prediction
 from portanet.train.unfinished import Place
 
 
@@ -38,7 +38,7 @@ class Trainer(metaclass=Named):
         loss: what is minimised.
         optimizer: changes the model's parameters; made for the same model.
         schedule: sets the optimizer's rate before each step.
-        metrics: what is reported beside the loss: ``"accuracy"``, or functions
+        metrics: what is reported beside the loss: ``"accuracy"``, ``"mae"``, …, or functions
             ``metric(scores, target) -> (N,)`` or (N, d₁, …); by default what suits the loss.
         callbacks: called around epochs and steps, in this order.
         seed: of the order of samples and of dropout's masks; None takes fresh entropy.
@@ -135,8 +135,8 @@ class Trainer(metaclass=Named):
         Raises ValueError or TypeError for data that does not fit the model, the loss or a metric:
         for arrays before anything is trained, for memory maps and iterables when the batch comes;
         RuntimeError where the model's layers are others than the optimizer's, or a callback calls
-        `fit`. Raises FloatingPointError for numbers that are not finite, see `on_nan`, and OSError
-        where a checkpoint cannot be written; the trainer is then as after the last step.
+        `fit`; FloatingPointError for numbers that are not finite, see `on_nan`; OSError where a
+        checkpoint cannot be written or another run is in its folder: all is as after the last step.
         """
         extent = Extent.of(epochs, steps, joined(accumulate, self.loss))
         checkpoints, progress = Checkpoints.of(checkpoint), flag("progress", progress)
@@ -181,9 +181,8 @@ class Trainer(metaclass=Named):
         `x` is an array, which is taken by 256 samples, a DataLoader in order, or an iterable of
         batches: x alone, or (x, …).
         """
-        backend = self.model.backend
-        scores = [self.model(part) for part in inputs(x, backend, batch_size)]
-        return backend.xp.concat(scores, axis=0)
+        with Team(self.model.backend, self.model) as team:
+            return prediction(self.model, inputs(x, team.backend, batch_size), team)
 
     def last_loss(self) -> float:
         """Return the last step's loss, such as in `Callback.on_step_end`; waits for the device.

@@ -161,6 +161,29 @@ def test_data_root(platform, variables, expected, monkeypatch):
     assert data_root("~/mine") == Path("home/mine")
 
 
+def test_a_file_in_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    np.savez(tmp_path / "own.npz", images=np.ones((2, 3, 3), "u1"), labels=np.zeros(2, "i8"))
+    assert load_npz("~/own.npz")[0].shape == (2, 1, 3, 3)
+
+
+def test_a_user_without_a_home_directory(tmp_path, monkeypatch):
+    """As in a container; a folder of the name ~ would be made where the program happens to be."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as where there is none
+    for name in ("PORTANET_DATA", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for root in (None, "~/mine"):
+        with pytest.raises(DataNotFoundError, match=r"no home directory; set HOME, or .*PORTANET"):
+            load_mnist(root)
+    assert data_root(tmp_path) == tmp_path
+    assert data_root("~mine") == Path("~mine")
+    monkeypatch.setenv("PORTANET_DATA", str(tmp_path))
+    assert data_root() == tmp_path
+    assert not list(tmp_path.iterdir())
+
+
 def replaced(start, new):
     """Return a change of a file's bytes from position `start`."""
     return lambda data: data[:start] + new + data[start + len(new) :]

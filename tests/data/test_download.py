@@ -1,10 +1,12 @@
 """Downloads: by HTTPS alone, checked before use, and whole or not there, whatever happens."""
 
+import errno
 import hashlib
 import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from small_data import archive, member
@@ -182,6 +184,50 @@ else:
         os.utime(path, (0, 0))
     fetch()
     assert sorted(path.name for path in folder.iterdir()) == sorted(DATA)
+
+
+@pytest.mark.parametrize("hours", [-30, 3])
+def test_another_clock_than_the_files_ends_nobodys_download(fetch, folder, monkeypatch, hours):
+    """As on a file server, or where this computer's clock is set meanwhile."""
+    other = folder / ".portanet-other"
+    other.mkdir(parents=True)
+    now = time.time() + 3600 * hours
+    monkeypatch.setattr(time, "time", lambda: now)
+    fetch()
+    assert other.is_dir()
+
+
+def test_what_has_a_name_is_on_the_disk(fetch, folder, monkeypatch):
+    """Else a power failure may leave a file of the right length, full of zeros."""
+    done, fsync, replace = [], os.fsync, os.replace
+
+    def sync(handle):
+        done.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    def name(source, target):
+        assert os.stat(source).st_ino == done[-1]
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", name)
+    fetch()
+    assert len(done) == len(DATA)
+    assert left(folder) == DATA
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(fetch, folder, server, monkeypatch):
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for name in ("os.fsync", "os.replace", "portanet.data.download._get"):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, full)
+            with pytest.raises(NotDownloadedError, match=r"No space left on device$"):
+                fetch()
+        assert not folder.exists()
+    fetch()
+    assert left(folder) == DATA
 
 
 def test_a_folder_of_ones_own_is_not_taken_for_scratch(fetch, folder):

@@ -150,3 +150,9 @@ def test_what_is_no_transform_is_named():
     loader = DataLoader(X, transform=Compose([forgets]))
     with pytest.raises(TypeError, match=r"forgets.* must return the changed x, got None"):
         next(iter(loader))
+
+
+def test_a_transform_in_c_need_not_say_what_it_takes():
+    loader = DataLoader(X, transform=min)
+    with pytest.raises(TypeError, match=r"not supported between|ambiguous"):
+        next(iter(loader))

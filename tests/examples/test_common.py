@@ -68,6 +68,16 @@ def test_a_folder_and_a_file_without_the_right_to_write(tmp_path, monkeypatch):
             common.writable(".png")(str(tmp_path / "old.png"))
 
 
+PROGRAMS = ("mnist_cnn", "mnist_optimizers", "svhn_mlp", "cifar10_two_layer")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_where_the_console_lacks_letters(run_example, program):
+    done = run_example(program, "--help", PYTHONIOENCODING="ascii", COLUMNS="100")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--backend" in done.stdout
+
+
 def test_the_options_of_every_program(tmp_path):
     pytest.importorskip("matplotlib")
     parser = common.parser_of("What it does.\n\nAnd more.")

@@ -6,6 +6,7 @@ import os
 import signal
 import warnings
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,6 +161,24 @@ def test_parameters_that_only_a_checkpoint_finds_spoilt_are_rolled_back_as_witho
         whole, often = fit(), fit(checkpoint=pn.Checkpoints(tmp_path, steps=9))
     assert whole.history["undone"] == often.history["undone"] == [14.0]  # 33 to 46
     np.testing.assert_array_equal(whole.model.params["weight"], often.model.params["weight"])
+
+
+@pytest.mark.usefixtures("pythons_handler")
+def test_an_epoch_gone_on_with_is_gone_back_to_where_it_was_saved(tmp_path):
+    def fit(seed, stop):
+        model = nn.Linear(5, 1).initialize(seed)
+        run = pn.Trainer(model, nn.MSELoss(), optim.SGD(model), callbacks=[StopAt(stop)])
+        saved = {"checkpoint": tmp_path, "resume": "auto"}
+        return run.fit((x, x[:, :1]), batch_size=4, shuffle=False, progress=False, **saved)
+
+    x = X.copy()
+    x[4 * 5] = 3e38  # of the sixth step
+    assert fit(0, 3).interrupted
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(FloatingPointError, match=r"^step 6 \(epoch 1\): the .* is not finite"),
+    ):
+        fit(1, None)
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
@@ -385,7 +404,8 @@ def test_saved_on_one_backend_loaded_on_another(tmp_path, library):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """Return the names of the files there, but for the one that the lock is of."""
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
 def test_the_last_and_the_best_are_kept(tmp_path):
@@ -408,7 +428,7 @@ def test_where_links_cannot_be_made_the_best_is_copied(tmp_path, monkeypatch):
     def refuse(*args):
         raise OSError(errno.EPERM, "no links here")
 
-    monkeypatch.setattr(module.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     run = trainer()
     run.fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
     assert_best(run, tmp_path)
@@ -459,6 +479,77 @@ def test_a_file_that_another_process_has_deleted_is_gone(tmp_path, monkeypatch):
     monkeypatch.setattr(pn.Checkpoints, "files", deleted)
     trainer().fit((X, Y), epochs=3, **DATA, checkpoint=pn.Checkpoints(tmp_path, keep=1))
     assert names(tmp_path) == ["best.safetensors", "step-00000024.safetensors"]
+
+
+def test_what_another_process_reads_is_deleted_later(tmp_path, monkeypatch):
+    """As Windows deletes no file that somebody has open, such as a program that evaluates it."""
+    unlink, read = Path.unlink, {0, 8}
+
+    def refuse(path, missing_ok=False):
+        if any(path.name == f"step-{step:08d}.safetensors" for step in read):
+            raise PermissionError(errno.EACCES, "used by another process", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    run, one = trainer(schedule=None), pn.Checkpoints(tmp_path, keep=1)
+    run.fit((X, Y), epochs=2, **DATA, checkpoint=one)
+    steps = [f"step-{step:08d}.safetensors" for step in (0, 8, 16, 24)]
+    assert names(tmp_path) == ["best.safetensors", *steps[:3]]
+    read.clear()
+    run.fit((X, Y), epochs=1, **DATA, checkpoint=one)
+    assert names(tmp_path) == ["best.safetensors", "call-1.safetensors", steps[3]]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_no_second_name_leaves_anything_behind(tmp_path, monkeypatch, links):
+    def refuse(*args):
+        raise OSError(errno.EPERM, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    run, checkpoints = trainer(schedule=None), pn.Checkpoints(tmp_path)
+    run.fit((X, Y), epochs=1, **DATA, checkpoint=checkpoints)
+    before = names(tmp_path)
+    for _ in range(2):  # the second time both names are of one file
+        checkpoints.keep_end()
+        assert names(tmp_path) == sorted([*before, "call-1.safetensors"])
+
+
+def test_a_disk_that_is_full_when_the_best_is_copied(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.EPERM, "no links here")
+
+    def half(source, target):
+        target.write(source.read(1000))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr("shutil.copyfileobj", half)
+    with pytest.raises(OSError, match=r"No space left on device: .*best"):
+        trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    assert names(tmp_path) == ["step-00000000.safetensors", "step-00000008.safetensors"]
+
+
+def test_what_is_not_of_this_run_is_not_cleared_away(tmp_path):
+    left = [".step-00000005.safetensors.0a1b2c3d.tmp", ".best.safetensors.link.tmp"]
+    left += [".call-1.safetensors.0a1b2c3d.tmp"]
+    others = [".weights.safetensors.0a1b2c3d.tmp", "step-1.tmp", "mine.tmp"]
+    for name in left + others:
+        (tmp_path / name).touch()
+    trainer().fit((X, Y), epochs=1, **DATA, checkpoint=tmp_path)
+    assert not set(left) & set(names(tmp_path))
+    assert set(others) < set(names(tmp_path))
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_made_again(tmp_path):
+    class Delete(pn.Callback):
+        def on_epoch_begin(self, trainer, epoch):
+            for path in (tmp_path / "run").iterdir():
+                path.unlink()
+            (tmp_path / "run").rmdir()
+
+    trainer(callbacks=[Delete()]).fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path / "run")
+    assert names(tmp_path / "run") == ["best.safetensors", "step-00000016.safetensors"]
 
 
 def test_a_folder_that_is_a_file(tmp_path):
@@ -547,6 +638,18 @@ def test_another_runs_folder_is_not_written_into(tmp_path):
     assert names(tmp_path) == before
 
 
+def test_a_named_file_is_gone_on_from_in_a_new_folder_or_where_it_is_the_last(tmp_path):
+    first, whole = trainer(schedule=None), trainer(schedule=None)
+    first.fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path / "old")
+    whole.fit((X, Y), epochs=3, **DATA)
+    for folder, step in (("new", 0), ("newer", 16), ("old", 16)):
+        saved = tmp_path / "old" / f"step-{step:08d}.safetensors"
+        run = trainer(1, schedule=None)
+        run.fit((X, Y), epochs=3, **DATA, checkpoint=tmp_path / folder, resume=saved)
+        assert comparable(run) == comparable(whole)
+        assert "step-00000024.safetensors" in names(tmp_path / folder)
+
+
 @pytest.mark.parametrize(
     ("resume", "checkpoint", "error", "message"),
     [
@@ -571,7 +674,9 @@ def test_where_nothing_can_be_read_or_written(
 def test_other_data_in_the_middle_of_an_epoch(tmp_path):
     trainer(callbacks=[StopAt(3)]).fit((X, Y), epochs=2, **DATA, checkpoint=tmp_path)
     other = DATA | {"batch_size": 10}
-    with pytest.raises(ValueError, match=r"'batch_size': 8.*cannot go on with .*'batch_size': 10"):
+    with pytest.raises(
+        ValueError, match=r"\{'batch_size': 8\}; it cannot go on with \{'batch_size': 10\}"
+    ):
         trainer().fit((X, Y), epochs=2, **other, checkpoint=tmp_path, resume="auto")
 
 
@@ -584,10 +689,10 @@ def test_a_full_disk_leaves_the_older_files_and_the_run(tmp_path, monkeypatch):
 
     def fill_up(handle):
         writes.append(handle)
-        if len(writes) == 5:  # of a file and its folder, twice, before
+        if len(writes) == 6:  # of a file and its folder, twice, and when the best had its name
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(storage.os, "fsync", fill_up)
+    monkeypatch.setattr(os, "fsync", fill_up)
     with pytest.raises(OSError, match=r"No space left on device.*step-00000016") as caught:
         run.fit((X, Y), epochs=3, **DATA, checkpoint=tmp_path)
     assert caught.value.errno == errno.ENOSPC
@@ -604,7 +709,7 @@ def test_a_full_disk_leaves_the_older_files_and_the_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, number):
-    opened = storage.Path.open
+    opened = Path.open
 
     def refuse(path, mode="r", *args, **kwargs):
         if "x" in mode:
@@ -613,7 +718,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, number):
 
     run = trainer()
     with monkeypatch.context() as patch:
-        patch.setattr(storage.Path, "open", refuse)
+        patch.setattr(Path, "open", refuse)
         with pytest.raises(
             OSError, match=rf"{os.strerror(number)}.*step-00000000\.safetensors"
         ) as told:
@@ -628,8 +733,8 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, number):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (lambda: trainer(make=optim.SGD), "another optimizer Adam, not SGD"),
-        (lambda: trainer(schedule=None), "another schedule OneCycleLR, not None"),
+        (lambda: trainer(make=optim.SGD), "another optimizer Adam, not SGD$"),
+        (lambda: trainer(schedule=None), "has another schedule OneCycleLR, not None$"),
     ],
 )
 def test_another_kind_of_run_is_refused(tmp_path, other, message):
@@ -666,6 +771,21 @@ def test_what_does_not_fit_changes_nothing():
     )
     with pytest.raises(ValueError, match=r"missing '0\.weight'"):
         other.load_state_dict(first.state_dict() | {"callbacks": []})
+
+
+def test_a_callback_that_refuses_its_state_changes_nothing():
+    class Choosy(Counting):
+        def load_state_dict(self, state):
+            if state["seen"] != self.seen:
+                raise ValueError("not mine")
+
+    first = trainer(callbacks=[Counting(), Choosy()])
+    first.fit((X, Y), epochs=1, **DATA)
+    run = trainer(3, callbacks=[Counting(), Choosy()])
+    before = comparable(run)
+    with pytest.raises(ValueError, match="not mine"):
+        run.load_state_dict(first.state_dict())
+    assert comparable(run) == before
 
 
 def test_weights_are_not_a_run_and_a_run_holds_weights(tmp_path):
@@ -807,6 +927,17 @@ def test_a_state_is_a_copy():
     assert comparable(run) == before
 
 
+@pytest.mark.usefixtures("pythons_handler")
+def test_a_state_between_epochs_ends_the_epoch_in_hand():
+    first, run = trainer(), trainer(1, callbacks=[StopAt(3)])
+    for each in (first, run):
+        each.fit((X, Y), epochs=1, **DATA)
+    assert run.history.interrupted
+    run.callbacks.clear()
+    run.load_state_dict(first.state_dict())
+    assert comparable(run) == comparable(first)
+
+
 def test_a_full_disk_at_the_very_end_and_the_same_call_again(tmp_path, monkeypatch):
     run, write = trainer(), pn.Checkpoints.write
 
@@ -925,7 +1056,7 @@ def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
             raise OSError(errno.EINVAL, "Invalid argument")
         fsync(handle)
 
-    monkeypatch.setattr(storage.os, "fsync", refuse)
+    monkeypatch.setattr(os, "fsync", refuse)
     trainer().save(tmp_path / "run.safetensors")
     assert names(tmp_path) == ["run.safetensors"]
 

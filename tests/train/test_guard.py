@@ -157,6 +157,44 @@ def test_the_loss_itself_may_be_what_is_not_finite():
         run.fit((X, X[:, :1]), progress=False)
 
 
+def test_a_batch_that_is_not_finite_itself():
+    class Burnt(pn.data.Transform):
+        draws = 1
+
+        def apply(self, backend, x, u):
+            return x * float("inf")
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3, 2))
+    run = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model))
+    loader = pn.data.DataLoader((X[:, :, None, None], Y), 8, transform=Burnt())
+    with pytest.raises(FloatingPointError, match=r"^step 1 .*: the batch's x is not finite;"):
+        run.fit(loader, progress=False)
+    assert run.step == 0
+
+
+def test_gradients_that_are_not_finite_together():
+    model = nn.Linear(1, 1, bias=False)
+    model.params["weight"] = np.zeros((1, 1))
+    run = pn.Trainer(model, nn.MSELoss(reduction="sum"), optim.SGD(model, lr=0.1))
+    batch = np.full((1, 1), 1e19, "f4"), np.full((1, 1), 1e19, "f4")  # the gradient is −2e38
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(FloatingPointError, match=r"^step 1 .*: its numbers are not finite;"),
+    ):
+        run.fit([batch, batch], accumulate=2, progress=False)
+
+
+def test_a_step_that_is_too_long_spoils_the_parameters_alone():
+    model = nn.Linear(1, 1, bias=False)
+    model.params["weight"] = np.ones((1, 1))
+    run = pn.Trainer(model, nn.MSELoss(), optim.SGD(model, lr=1e38))
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(FloatingPointError, match="by then a parameter or a buffer is not finite;"),
+    ):
+        run.fit((np.ones((1, 1), "f4"), np.full((1, 1), 9.0, "f4")), progress=False)
+
+
 def test_a_rate_that_is_too_high_is_told_from():
     model = nn.Sequential(nn.Linear(3, 30), nn.ReLU(), nn.Linear(30, 1)).initialize(0)
     run = pn.Trainer(model, nn.MSELoss(), optim.SGD(model, lr=1e6))
@@ -221,6 +259,17 @@ def test_the_mean_of_an_epoch_leaves_skipped_steps_out():
     history = fit(run, 1)
     losses = history.steps["loss"]
     assert history["loss"] == [pytest.approx(np.mean(losses[:1] + losses[2:]), rel=1e-6)]
+
+
+def test_parameters_that_a_callback_spoilt_cannot_be_skipped():
+    class Ruin(pn.Callback):
+        def on_step_end(self, trainer, step):
+            if step == BAD:
+                trainer.model.params["fc1.bias"][...] = np.inf
+
+    run = trainer(Spoil(), on_nan="skip", callbacks=[Ruin()])
+    with pytest.raises(FloatingPointError, match="by then a parameter or a buffer is not finite"):
+        fit(run)
 
 
 # --- rollback -------------------------------------------------------------------------------------

@@ -61,6 +61,14 @@ def test_plot(tmp_path):
         History().plot()
 
 
+def test_a_plot_in_the_home_directory(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    recorded().plot("~/history.svg")
+    assert (tmp_path / "history.svg").stat().st_size
+
+
 def test_plot_of_a_quantity_of_the_validation_alone(tmp_path):
     pytest.importorskip("matplotlib")
     history = recorded()

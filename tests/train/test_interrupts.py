@@ -79,6 +79,40 @@ def test_what_ended_a_run_is_said_after_its_last_step(number, tmp_path, capsys):
     assert capsys.readouterr().err.strip() == f"{name}: ended after step 2"
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="stands for a signal of Windows")
+@pytest.mark.parametrize("saved", [False, True])
+def test_windows_ctrl_break_ends_a_run_that_is_saved(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    handlers = []
+
+    def look(trainer):
+        handlers.append(signal.getsignal(signal.SIGBREAK))
+        if saved:
+            signal.raise_signal(signal.SIGBREAK)
+
+    run, options = trainer(At(2, look)), {"batch_size": 20, "progress": False}
+    history = run.fit((X, Y), **options, checkpoint=tmp_path if saved else None)
+    assert (run.step, history.interrupted) == ((2, signal.SIGUSR1) if saved else (3, 0))
+    assert (handlers == [signal.SIG_DFL]) != saved
+    assert signal.getsignal(signal.SIGBREAK) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp932", "utf-8"])
+def test_a_console_that_lacks_the_letters(encoding, monkeypatch):
+    def größe_σ(scores, target):
+        return scores[:, 0] * 0.0
+
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding))
+    model = nn.Linear(4, 3).initialize(0)
+    run = pn.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model), metrics=[größe_σ])
+    run.fit((X, Y), epochs=2)
+    lines = out.getvalue().decode(encoding).splitlines()
+    assert [line.split()[:2] for line in lines] == [["epoch", "1/2"], ["epoch", "2/2"]]
+    name = "größe_σ".encode(encoding, "replace").decode(encoding)
+    assert all(f"  {name} 0.0000  " in line for line in lines)
+
+
 @pytest.mark.parametrize("saved", [False, True])
 def test_what_is_not_finite_is_not_saved_but_does_not_hold_up_the_end(saved, tmp_path, monkeypatch):
     def spoil(trainer):

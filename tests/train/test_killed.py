@@ -96,7 +96,7 @@ def test_killed_at_any_moment_a_run_ends_as_if_it_never_was(kind, tmp_path):
     assert not resumed.exists()
     assert Process(kind, folder, resumed).end() == 0
     assert comparable(resumed) == comparable(whole)
-    assert not list(folder.glob(".*")), "what was half-written is cleared away"
+    assert not list(folder.glob("*.tmp")), "what was half-written is cleared away"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -16,7 +16,7 @@ from cases import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, ids, numbers
 from portanet_strict import StrictBackend
 
 import portanet as pn
-from portanet import data, nn, optim
+from portanet import data, nn, optim, train
 from portanet.data import DataLoader
 
 READS = ("__bool__", "__float__", "__int__", "__complex__", "__index__")
@@ -252,7 +252,7 @@ def margin(scores: Any, target: Any) -> Any:
 OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "raise": ({"on_nan": "raise"}, {}),
     "skip": ({"on_nan": "skip"}, {}),
-    "metrics": ({"metrics": ["accuracy", margin]}, {}),
+    "metrics": ({"metrics": ["accuracy", train.TopKAccuracy(2), margin]}, {}),
     "validation": ({}, {"validation_data": (X, Y)}),
 }
 
@@ -261,6 +261,15 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_options(device: Device, name: str) -> None:
     options, trained = OPTIONS[name]
     assert_no_waits(device, arrays, lambda model: optim.Adam(model), options, **trained)
+
+
+def test_measures_of_numbers(device: Device) -> None:
+    def make(steps: int) -> Given:
+        n = 10 * steps
+        return classifier(), nn.MSELoss(), DataLoader((X[:n], X[:n, :3]), 10)
+
+    metrics = ["binary_accuracy", "mae", "mse"]
+    assert_no_waits(device, make, options={"metrics": metrics})
 
 
 def test_rollback_reads_after_steps_whose_number_is_a_power_of_two(device: Device) -> None:
@@ -365,13 +374,14 @@ class HoldUp(pn.Callback):
 
 
 @pytest.mark.gpu
-def test_steps_go_on_while_the_gpu_is_held_up() -> None:
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: type(t).__name__)
+def test_steps_go_on_while_the_gpu_is_held_up(transform: Any) -> None:
     if reason := pn.available_backends()["cupy"]:
         pytest.skip(f"cupy: {reason}")
     with pn.use_backend("cupy"):
         for callbacks in ([], [held := HoldUp()]):  # first what is compiled and allocated once
             model = classifier()
-            optimizer = optim.Adam(model, transforms=[optim.ClipGradNorm(1.0)])
+            optimizer = optim.Adam(model, transforms=[transform])
             trainer = pn.Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=callbacks)
             trainer.fit((X, Y), batch_size=10, shuffle=False, progress=False)
     assert held.in_time

@@ -188,3 +188,30 @@ def test_blas_threads_come_back_in_any_thread(blas_threads) -> None:
         end.set()
         other.result()
         assert blas_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("model", "cut"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(1200, 4)), False),  # no window, images or not
+        (nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(648, 4)), True),
+        (nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(648, 1000)), False),
+    ],
+    ids=["flat", "narrow", "wide"],
+)
+def test_a_batch_is_cut_where_the_parts_gradients_cost_little(model, cut):
+    backend = pn.set_backend("numpy")
+    assert backend.part_size(X.shape) == 32
+    assert (len(list(Team(backend, model).parts(Batch(X, Y, None)))) > 1) == cut
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_predictions_are_made_in_parts_and_stay_in_order(monkeypatch, threads):
+    monkeypatch.setenv("PORTANET_THREADS", str(threads))
+    pn.set_backend("numpy")
+    model, seen = network(), []
+    run = Team.map
+    monkeypatch.setattr(Team, "map", lambda *a: seen.append(len(a[2])) or run(*a))
+    scores = pn.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model)).predict(X, batch_size=72)
+    assert seen == [3, 3, 2]
+    np.testing.assert_allclose(scores, model(X), rtol=1e-5, atol=1e-6)

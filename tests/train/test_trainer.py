@@ -3,6 +3,7 @@
 import pickle
 import signal
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 
@@ -13,6 +14,7 @@ import portanet as pn
 from portanet import nn, optim
 from portanet.data import DataLoader
 from portanet.train.checkpoints import read_run
+from portanet.train.step import Sums
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -49,6 +51,24 @@ def test_learns_and_records():
         *("loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds", "samples_per_second")
     }
     assert not history.interrupted
+
+
+def test_the_samples_per_second_are_those_of_an_epoch():
+    history = fit(make(), epochs=2, batch_size=16)
+    samples = np.multiply(history["seconds"], history["samples_per_second"])
+    np.testing.assert_allclose(samples, [60.0, 60.0])
+
+
+def test_the_numbers_of_long_epochs_are_read_now_and_then(monkeypatch):
+    monkeypatch.setattr(Sums, "READ_EVERY", 4)
+    sums, held = Sums(pn.get_backend()), []
+    for number in range(10):
+        value = np.asarray(float(number))
+        held.append(weakref.ref(value))
+        sums.add(loss=value)
+    del value
+    assert [ref() is None for ref in held] == [True] * 8 + [False] * 2
+    assert [row["loss"] for row in sums.rows()] == list(range(10))
 
 
 def test_epoch_loss_weighs_the_last_partial_batch_by_its_samples():
@@ -342,6 +362,19 @@ def test_ctrl_c_ends_after_the_step_and_marks_the_history(capsys):
 
 
 @pytest.mark.usefixtures("pythons_handler")
+def test_an_epoch_that_was_cut_short_counts_as_one_for_the_next_fit():
+    trainer = make(callbacks=[StopAt(1, press)])
+    fit(trainer, batch_size=16)
+    assert (trainer.epoch, trainer.step) == (0, 1)
+    interrupted = []
+    trainer.callbacks[:] = [StopAt(3, lambda t: interrupted.append(t.history.interrupted))]
+    history = fit(trainer, batch_size=16)
+    assert interrupted == [0]
+    assert (trainer.epoch, trainer.step) == (2, 5)
+    assert (len(history), len(history.steps["loss"])) == (1, 5)
+
+
+@pytest.mark.usefixtures("pythons_handler")
 @pytest.mark.parametrize("copied", [deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])
 def test_a_copy_of_a_trainer_goes_on_as_it_does(copied):
     trainer = make(callbacks=[StopAt(6, press)], schedule=optim.ReduceLROnPlateau(monitor="loss"))
@@ -610,6 +643,40 @@ def test_arguments_that_would_be_ignored_or_are_misnamed():
         fit(make(schedule=optim.OneCycleLR(0.1)), ((X, Y) for _ in range(3)))
     assert trainer.step == 0
     assert make(metrics="accuracy").metrics.keys() == {"accuracy"}
+
+
+def test_class_weights_need_class_indices():
+    trainer = make()
+    trainer.loss = nn.MSELoss()
+    with pytest.raises(ValueError, match=r"class_weight needs targets that are class indices \(N"):
+        fit(trainer, (X, X[:, :3]), class_weight=[1.0, 2.0, 3.0])
+    assert trainer.step == 0
+
+
+def test_a_model_must_leave_the_first_axis_to_the_batch():
+    class Joined(nn.Layer):
+        def vjp(self, x, ctx):
+            shape, xp = x.shape, self.accept(x).xp
+            return xp.reshape(x, (-1, 1)), lambda dy: (xp.reshape(dy, shape), {})
+
+    trainer = make(layers=(Joined(), nn.Linear(1, 8)))
+    with pytest.raises(
+        ValueError, match=r"\(2, 4\) into scores of shape \(16, 3\): the first axis"
+    ):
+        fit(trainer)
+    assert trainer.step == 0
+
+
+def test_an_error_in_the_validation_is_not_taken_for_an_interruption():
+    def moody(scores, target):
+        if trainer.step == 2:  # after the epoch's last
+            raise ValueError("not today")
+        return scores[:, 0]
+
+    trainer = make(metrics=[moody])
+    with pytest.raises(ValueError, match="not today"):
+        fit(trainer, batch_size=32, validation_data=(X, Y))
+    assert trainer.step == 2
 
 
 def test_a_normalisation_without_running_statistics_can_be_trained():
