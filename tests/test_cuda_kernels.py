@@ -515,6 +515,7 @@ def test_all_that_formulas_may_do(device: Device, dtype: str) -> None:
 
 LAYERS = [nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(0.7), nn.SELU(), nn.Sigmoid(), nn.Tanh(), nn.SiLU()]
 LAYERS += [nn.GELU(), nn.GELU("tanh"), nn.Hardswish(), nn.Softplus(2.0, 3.0), nn.Softplus(-1.0)]
+LAYERS += [nn.ReLU6(), nn.Hardtanh(-0.5, 2.0), nn.Hardsigmoid(), nn.Mish()]
 LOSSES = [
     nn.MSELoss(),
     nn.L1Loss(),

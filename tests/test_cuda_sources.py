@@ -18,6 +18,7 @@ from portanet.nn.elementwise import Elementwise
 from portanet.tracing import Functions, Items, Traced
 
 OTHERS = {"random.cu": {}, "losses.cu": {}, "normalization.cu": normalization.CONSTANTS}
+AS_CUPY = ("--std=c++17", "-ftz=true", "--device-as-default-execution-space")  # what it adds
 both_dtypes = pytest.mark.parametrize("dtype", compiler.REALS)
 
 
@@ -41,7 +42,7 @@ def compile_for(nvrtc: Any, arch: int, code: str, options: tuple[str, ...]) -> b
     """Return the machine code of a source; a warning is a failure, too."""
     program = nvrtc.createProgram(code, "source.cu", (), ())
     try:
-        nvrtc.compileProgram(program, (*options, f"--gpu-architecture=sm_{arch}"))
+        nvrtc.compileProgram(program, (*options, *AS_CUPY, f"-arch=sm_{arch}"))
         log = nvrtc.getProgramLog(program).strip("\0\n")
         assert not log, log
         return bytes(nvrtc.getCUBIN(program))

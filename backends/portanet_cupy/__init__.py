@@ -61,9 +61,9 @@ class CupyBackend(Backend):
     @classmethod
     def load(cls) -> Any:
         """Return array-api-compat's view of CuPy, which supplies what CuPy names otherwise."""
-        import array_api_compat.cupy as xp
+        from portanet_cupy import namespace
 
-        return xp
+        return namespace
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -173,10 +173,10 @@ class CupyBackend(Backend):
         return super().col2im(columns, shape, window)
 
     @_on_device
-    def max_pool(self, x: Any, window: Window) -> Pooled:
+    def max_pool(self, x: Any, window: Window, needs_pullback: bool = True) -> Pooled:
         """Return each window's largest element, by one kernel, and its pullback, by another."""
         if not windows.serves(x.dtype, x.shape, window) or prod(window.kernel) > 256:
-            return super().max_pool(x, window)
+            return super().max_pool(x, window, needs_pullback)
         y, back = windows.max_pool(self.xp, x, window)
         return y, self._here(back)
 

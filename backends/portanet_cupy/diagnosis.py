@@ -81,7 +81,8 @@ def _toolkit_problem(cupy: Any) -> str | None:
         _compute(cupy)
     except Exception as error:
         # Libraries, and the headers that CuPy's kernels include, as the error names them.
-        missing = re.findall(r"\blib\w+\.so(?:\.\d+)*|\b\w+\.dll\b|\b\w+\.h\b", str(error))
+        names = r"\blib\w+\.so(?:\.\d+)*|\b\w+\.dll\b|\b\w+\.h\b|\bCUDA headers\b"
+        missing = re.findall(names, str(error))
         if missing:
             package = _package(cupy.cuda.runtime.runtimeGetVersion())
             return (
