@@ -9,10 +9,9 @@ The functions take the array namespace `xp` and use nothing outside the array AP
 are the generic versions, and the oracles, of `Backend.im2col` and `Backend.col2im`.
 """
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from portanet.checks import Pair, pair
 
@@ -24,8 +23,7 @@ Padding = int | Pair | Literal["same", "valid"]
 Pads = tuple[Pair, Pair]  # pixels before and after an image, along each of its axes
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A window that slides over an image: all lengths as ``(height, width)``, in pixels.
 
     `padding` holds ``(before, after)`` for each of the two axes.
@@ -35,14 +33,6 @@ class Window:
     stride: Pair = (1, 1)
     padding: Pads = ((0, 0), (0, 0))
     dilation: Pair = (1, 1)
-
-    def __post_init__(self) -> None:
-        # The answers below are looked up by it again and again.
-        lengths = (self.kernel, self.stride, self.padding, self.dilation)
-        object.__setattr__(self, "_hash", hash(lengths))
-
-    def __hash__(self) -> int:
-        return self._hash  # type: ignore[no-any-return, attr-defined]
 
     @classmethod
     def of(
@@ -134,7 +124,7 @@ class Window:
         ):
             last = s * (count - 1) + d * (k - 1)  # the last pixel that is met, counted from padding
             pads.append((before, max(after, last + 1 - length - before)))
-        return replace(self, padding=(pads[0], pads[1]))
+        return self._replace(padding=(pads[0], pads[1]))
 
     @lru_cache(maxsize=1024)  # noqa: B019
     def reach(self, axis: int, size: int) -> tuple[slice, ...]:

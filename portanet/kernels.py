@@ -63,12 +63,13 @@ class Kernels:
         rows = columns.shape[0] // prod(groups)
         return self.xp.reshape(columns, (*groups, rows, columns.shape[1])) if groups else columns
 
-    def max_pool(self, x: Array, window: Window) -> Pooled:
+    def max_pool(self, x: Array, window: Window, needs_pullback: bool = True) -> Pooled:
         """Return each window's largest element (N, C, OH, OW), and the pullback from it to x.
 
-        Of equal elements the gradient goes to the first in row-major order. Padding is −∞.
+        Of equal elements the gradient goes to the first in row-major order. Padding is −∞. Without
+        `needs_pullback` what it would keep need not be made.
         """
-        return pooling.max_pool(self.xp, x, window)
+        return pooling.max_pool(self.xp, x, window, needs_pullback)
 
     def sum_pool(self, x: Array, window: Window) -> Pooled:
         """Return each window's sum (N, C, OH, OW), and the pullback from it to x."""

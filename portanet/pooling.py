@@ -15,17 +15,20 @@ from portanet.sums import total
 
 Array = Any
 Pooled = tuple[Array, Callable[[Array], Array]]  # what was taken, and its pullback
-Part = tuple[slice, Array]  # places along the axis, and a gradient for them
+Index = tuple[Any, ...]
+Part = tuple[Index, Array]  # places along the axis, and a gradient for them
 
 
-def max_pool(xp: Any, x: Array, window: Window) -> Pooled:
+def max_pool(xp: Any, x: Array, window: Window, needs_pullback: bool = True) -> Pooled:
     """Return the largest element of each window of x (N, C, H, W), and the pullback.
 
-    Of equal ones the gradient goes to the first in row-major order, of windows of −∞, too.
+    Of equal ones the gradient goes to the first in row-major order, of windows of −∞, too. The
+    pullback needs masks, which are not made without it.
     """
     image = pad(xp, batch_last(xp, x), window.padding, -float("inf"))
     # The first of equal elements: the first of its row, in the first row.
-    return _both_axes(xp, max_along, image, x.shape[2:], window)
+    reduce = max_along if needs_pullback else highest_along
+    return _both_axes(xp, reduce, image, x.shape[2:], window)
 
 
 def sum_pool(xp: Any, x: Array, window: Window) -> Pooled:
@@ -34,11 +37,13 @@ def sum_pool(xp: Any, x: Array, window: Window) -> Pooled:
     return _both_axes(xp, sum_along, image, x.shape[2:], window)
 
 
-def _both_axes(xp: Any, along: Any, image: Array, inner: tuple[int, ...], window: Window) -> Pooled:
+def _both_axes(
+    xp: Any, reduce: Any, image: Array, inner: tuple[int, ...], window: Window
+) -> Pooled:
     height, width = inner
     oh, ow = window.output_size(height, width)
-    taken, back_across = along(xp, image, window, 1, ow)
-    taken, back_down = along(xp, taken, window, 0, oh)
+    taken, back_across = reduce(xp, image, window, 1, ow)
+    taken, back_down = reduce(xp, taken, window, 0, oh)
 
     def back(dy: Array) -> Array:
         d_image = back_across(back_down(batch_last(xp, dy)))
@@ -52,37 +57,45 @@ def max_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Pooled
 
     Of equal ones the gradient goes to the first that is not padding.
     """
-    first, *others = window.reach(axis, size)
-    highest, above = at(x, axis, first), []
-    for part, entering in zip(others, _entering(window, axis, size), strict=True):
-        candidate = at(x, axis, part)
+    (first, *others), overlap = _reach(window, axis, size)
+    highest, above, shape = x[first], [], x.shape
+    for index, entering in zip(others, _entering(window, axis, size), strict=True):
+        candidate = x[index]
         is_above = candidate > highest
         if entering:  # all before is padding, which yields to −∞, too
-            at(is_above, axis, entering)[...] = True
-        above.append((part, is_above))
+            is_above[entering] = True
+        above.append((index, is_above))
         highest = xp.maximum(highest, candidate)
-    shape = x.shape
 
     def back(dy: Array) -> Array:
         parts, left = [], dy
-        for part, is_above in reversed(above):  # the last above all before it is the largest
+        for index, is_above in reversed(above):  # the last above all before it is the largest
             found = left * xp.astype(is_above, dy.dtype)
-            parts.append((part, found))
+            parts.append((index, found))
             left = left - found
-        return _spread(xp, [*parts, (first, left)], shape, axis, _overlap(window, axis))
+        return _spread(xp, [*parts, (first, left)], shape, overlap)
 
     return highest, back
 
 
+def highest_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Pooled:
+    """Return the largest element of each of the window's `size` positions, without a pullback."""
+    (first, *others), _ = _reach(window, axis, size)
+    highest = x[first]
+    for index in others:
+        highest = xp.maximum(highest, x[index])
+    return highest, no_pullback
+
+
 def sum_along(xp: Any, x: Array, window: Window, axis: int, size: int) -> Pooled:
     """Return the sum of each of the window's `size` positions."""
-    reach, shape = window.reach(axis, size), x.shape
-    taken = at(x, axis, reach[0])
-    for part in reach[1:]:
-        taken = taken + at(x, axis, part)
+    (first, *others), overlap = _reach(window, axis, size)
+    taken, shape = x[first], x.shape
+    for index in others:
+        taken = taken + x[index]
 
     def back(dy: Array) -> Array:
-        return _spread(xp, [(p, dy) for p in reach], shape, axis, _overlap(window, axis))
+        return _spread(xp, [(index, dy) for index in (first, *others)], shape, overlap)
 
     return taken, back
 
@@ -98,19 +111,38 @@ def mean_along(xp: Any, x: Array, bins: Sequence[slice], axis: int) -> Pooled:
     overlap = any(b.stop > after.start for b, after in pairwise(bins))
 
     def back(dy: Array) -> Array:
-        parts = [(b, at(dy, axis, slice(i, i + 1)) * share) for i, (b, share) in enumerate(pairs)]
-        return _spread(xp, parts, shape, axis, overlap)
+        ds = [at(dy, axis, slice(i, i + 1)) * share for i, (_, share) in enumerate(pairs)]
+        parts = [(along(axis, b), d) for b, d in zip(bins, ds, strict=True)]
+        return _spread(xp, parts, shape, overlap)
 
     return (means[0] if len(means) == 1 else xp.concat(means, axis=axis + 1)), back
 
 
+def no_pullback(dy: Array) -> Array:
+    """Stand in for the pullback of a pass that keeps none."""
+    raise RuntimeError("this pass ran with needs_pullback=False: it has no backward pass")
+
+
+def along(axis: int, part: slice) -> Index:
+    """Return the index of places along an axis of images (C, H, W, N)."""
+    return (slice(None), part, ...) if axis == 0 else (slice(None), slice(None), part, ...)
+
+
 def at(x: Array, axis: int, part: slice) -> Array:
     """View places along an axis."""
-    return x[:, part, :, :] if axis == 0 else x[:, :, part, :]
+    return x[along(axis, part)]
+
+
+# The answers are asked for again and again, and at small batches computing them counts.
+@lru_cache(maxsize=1024)
+def _reach(window: Window, axis: int, size: int) -> tuple[tuple[Index, ...], bool]:
+    """Return where each kernel element is met, and whether two may be at the same pixel."""
+    overlap = window.dilation[axis] * (window.kernel[axis] - 1) >= window.stride[axis]
+    return tuple(along(axis, part) for part in window.reach(axis, size)), overlap
 
 
 @lru_cache(maxsize=1024)
-def _entering(window: Window, axis: int, size: int) -> tuple[slice | None, ...]:
+def _entering(window: Window, axis: int, size: int) -> tuple[Index | None, ...]:
     """Return the positions at which a kernel element is the first in the image, or None for none.
 
     All elements have their own, but for the first, which has nothing before it.
@@ -118,22 +150,16 @@ def _entering(window: Window, axis: int, size: int) -> tuple[slice | None, ...]:
     d, s, before = window.dilation[axis], window.stride[axis], window.padding[axis][0]
     # The positions from which on an element is in the image: the quotient is rounded up.
     since = [min(size, max(0, -((k * d - before) // s))) for k in range(window.kernel[axis])]
-    return tuple(slice(b, a) if b < a else None for a, b in pairwise(since))
+    return tuple(along(axis, slice(b, a)) if b < a else None for a, b in pairwise(since))
 
 
-def _overlap(window: Window, axis: int) -> bool:
-    """Say whether two positions of a window may meet the same pixel."""
-    return window.dilation[axis] * (window.kernel[axis] - 1) >= window.stride[axis]
-
-
-def _spread(xp: Any, parts: Sequence[Part], shape: Any, axis: int, overlap: bool) -> Array:
+def _spread(xp: Any, parts: Sequence[Part], shape: Any, overlap: bool) -> Array:
     """Add gradients up at their places along an axis of an array of zeros.
 
     Where none `overlap`, they are copied there, which is one pass less.
     """
     dy = parts[0][1]
     image = xp.zeros(shape, dtype=dy.dtype, device=dy.device)
-    for part, d in parts:
-        place = at(image, axis, part)
-        place[...] = place + d if overlap else d
+    for index, d in parts:
+        image[index] = image[index] + d if overlap else d
     return image

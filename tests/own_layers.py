@@ -155,6 +155,25 @@ class OneHot(nn.Layer):
         return xp.astype(x[:, None] == columns, xp.float32), lambda dy: (None, {})
 
 
+class Total(nn.Layer):
+    """y = Σₙ xₙ, of all samples together."""
+
+    def vjp(self, x: Any, ctx: nn.Context) -> Any:
+        xp, shape = self.accept(x).xp, x.shape
+        y = xp.sum(x, axis=0, keepdims=True)
+        return y, lambda dy: (xp.broadcast_to(dy, shape), {})
+
+
+class Pairs(nn.Layer):
+    """y = 2 x, for two samples or more."""
+
+    def vjp(self, x: Any, ctx: nn.Context) -> Any:
+        self.accept(x)
+        if x.shape[0] < 2:
+            self.fail("needs two samples")
+        return 2.0 * x, lambda dy: (2.0 * dy, {})
+
+
 class KeepingColumns(nn.Layer):
     """y = 2 x, whose pullback keeps a part of something large, and a name without a value."""
 
@@ -359,6 +378,15 @@ class HiddenRandom(Noisy):
         return np.random.default_rng().uniform(size=shape)
 
 
+class AlwaysRandom(nn.Layer):
+    """Draws from elsewhere in both modes."""
+
+    def vjp(self, x: Any, ctx: nn.Context) -> Any:
+        xp = self.accept(x).xp
+        factor = xp.asarray(np.random.default_rng().uniform(), dtype=x.dtype, device=x.device)
+        return x * factor, lambda dy: (dy * factor, {})
+
+
 class InPlace(nn.Layer):
     """Doubles x where it lies."""
 
@@ -383,6 +411,18 @@ class KeepingItself(nn.Layer):
 
     def vjp(self, x: Any, ctx: nn.Context) -> Any:
         return x * self.scale, lambda dy: (dy * self.scale, {})
+
+
+class KeepingItsDefault(nn.Layer):
+    scale = 2.0
+
+    def vjp(self, x: Any, ctx: nn.Context) -> Any:
+        return x * self.scale, lambda dy, *, me=self: (dy * me.scale, {})
+
+
+class KeepingItsCycle(Cyclic):
+    def vjp(self, x: Any, ctx: nn.Context) -> Any:
+        return self.double(x), lambda dy: (self.double(dy), {})
 
 
 class KeepingItsContext(Centred):

@@ -403,8 +403,13 @@ def test_what_compute_may_not_do(library: Any, wrong: str) -> None:
 
 
 def test_a_layer_without_mathematics() -> None:
-    with pytest.raises(NotImplementedError, match="Layer defines neither vjp nor compute"):
-        nn.Layer()(pn.asarray([[1.0]]))
+    class Torch(nn.Layer):
+        def forward(self, x):  # type: ignore[no-untyped-def, override]
+            return x
+
+    for layer, hint in ((nn.Layer(), ""), (Torch(), r" \(call its forward compute\)")):
+        with pytest.raises(NotImplementedError, match=f"defines neither vjp nor compute{hint}$"):
+            layer(pn.asarray([[1.0]]))
 
 
 def test_wrong_containers() -> None:
@@ -423,3 +428,71 @@ def test_how_containers_look() -> None:
         "Parallel(\n  (0): Tanh()\n  merge='concat'\n)"
     )
     assert repr(nn.Residual(nn.Tanh())) == "Residual(\n  (body): Tanh()\n)"
+
+
+# --- gates ---------------------------------------------------------------------------------------
+
+
+class Gate(nn.Layer):
+    """Squeeze and excitation: each channel weighed by what all of them say of the image."""
+
+    def __init__(self, first: bool) -> None:
+        self.mean, self.mix, self.gate = nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 3, 1), nn.Sigmoid()
+        self.first = first
+
+    def compute(self, x: nn.Node) -> nn.Node:
+        gate = self.gate(self.mix(self.mean(x)))
+        return gate * x if self.first else x * gate
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_factor_may_be_one_number_a_channel(library: Any, first: bool) -> None:
+    model, host = fill(Gate(first)), numbers("x", (2, 3, 4, 5))
+    x = library.array(host)
+    weight, bias = (library.host(model.mix.params[n]) for n in ("weight", "bias"))
+    means = host.mean(axis=(2, 3))
+    gate = 1 / (1 + np.exp(-(means @ weight[:, :, 0, 0].T + bias)))[:, :, None, None]
+    y = model.vjp(x, Context(True))[0]
+    np.testing.assert_allclose(library.host(y), host * gate, rtol=library.rtol)
+    if library.rtol < 1e-8:
+        assert pn.check_gradients(model, x).error <= 1e-6
+
+
+def test_both_factors_may_be_shorter_than_the_product() -> None:
+    class Outer(nn.Layer):
+        def __init__(self) -> None:
+            self.rows, self.columns = nn.Linear(3, 1), nn.Sequential(nn.Permute(0, 2, 1))
+
+        def compute(self, x: nn.Node) -> nn.Node:
+            rows = self.rows(x)
+            return rows * self.columns(rows)
+
+    with pn.use_backend("numpy", dtype="float64"):
+        x = pn.asarray(numbers("x", (2, 4, 3)))
+        model = fill(Outer())
+        rows = model.rows(x)
+        np.testing.assert_allclose(model(x), rows * rows.transpose(0, 2, 1))
+        assert pn.check_gradients(model, x).error <= 1e-6
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (2, 2), (2, 3, 1)])
+def test_factors_that_fit_nowhere_are_refused(shape: tuple[int, ...]) -> None:
+    class Other(nn.Layer):
+        def __init__(self) -> None:
+            self.cut = Cut(shape)
+
+        def compute(self, x: nn.Node) -> nn.Node:
+            return x * self.cut(x)
+
+    with pytest.raises(ValueError, match=r"Other: \(2, 3\) \* .*equally long, or 1 but for the"):
+        Other()(np.ones((2, 3), "float32"))
+
+
+class Cut(nn.Layer):
+    """Gives zeros of a certain shape."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def vjp(self, x: Any, ctx: Context) -> Any:
+        return np.zeros(self.shape, "float32"), lambda dy: (None, {})

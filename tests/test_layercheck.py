@@ -15,7 +15,8 @@ import portanet as pn
 from portanet import nn
 from portanet.__main__ import main
 from portanet.layercheck.check import CHECKS, NOTES
-from portanet.layercheck.report import LayerReport
+from portanet.layercheck.compare import agree
+from portanet.layercheck.report import Failed, LayerReport
 
 FLOATS = ("--input", "5,4")
 INTEGERS = ("--input", "6", "--int", "5")
@@ -64,6 +65,8 @@ RIGHT: dict[str, tuple[tuple[str, ...], set[str]]] = {  # the options, and what 
     "Cyclic": (FLOATS, set()),
     "Lookup": (INTEGERS, {ALONE}),
     "OneHot": (INTEGERS, {ALONE, *BOTH}),
+    "Total": (FLOATS, {ALONE}),
+    "Pairs": (FLOATS, {ALONE}),
     "make": (FLOATS, set()),
     "INSTANCE": (FLOATS, set()),
 }
@@ -149,6 +152,8 @@ FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
     "InPlaceBackwards": ((PLACE, READ_ONLY, BOTH[0]), r"dy\[0, 0\] is .*: the pullback changed it"),
     "Restoring": ((READ_ONLY,), r"read-only; own_layers\.py, line \d+: x \*= 2"),
     "KeepingItself": ((GOES,), "keeps KeepingItself alive through 'self'"),
+    "KeepingItsDefault": ((GOES,), "keeps KeepingItsDefault alive through 'me'"),
+    "KeepingItsCycle": ((GOES,), "keeps KeepingItsCycle alive through 'self'"),
     "KeepingItsContext": ((GOES,), "keeps KeepingItsContext alive through 'ctx'"),
     "KeepingItsMethod": ((GOES,), "keeps KeepingItsMethod alive through 'self'"),
     "WrongWithoutInputGradient": ((WITHOUT,), r"gradient of weight\[0\] is .*needs_input_grad"),
@@ -188,6 +193,45 @@ def test_two_passes_that_differ_are_compared_with_nothing(
 ) -> None:
     _, found = check(capsys, "own_layers:HiddenRandom")
     assert found["skipped"] == {BOTH[0]: "no two passes are alike"}
+    _, found = check(capsys, "own_layers:AlwaysRandom")
+    assert found["FAIL"].keys() == {RNG}
+    assert {message for name, message in found["skipped"].items() if name in (*BOTH, TWO)} == {
+        "no two passes are alike"
+    }
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (nn.Sequential(nn.Tanh(), own_layers.Standardized()), "the layer couples its samples"),
+        (nn.Sequential(nn.Tanh(), own_layers.Centred()), "the layer couples its samples"),
+        (own_layers.Total(), "y has no row for each sample"),
+        (own_layers.Pairs(), "runs on no single sample: ValueError: Pairs: needs two samples"),
+    ],
+)
+def test_why_samples_are_not_run_by_themselves(layer: nn.Layer, message: str) -> None:
+    assert by_status(str(pn.check_layer(layer, X)))["skipped"][ALONE].startswith(message)
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("got", "message"),
+    [
+        ({}, r"^there are ; expected y, dx: here$"),
+        ({"y": [1.0, 2.0, 3.0], "dx": [NAN, INF]}, r"^y has shape \(3,\), expected \(2,\): here$"),
+        ({"y": [1.0, NAN], "dx": [NAN, INF]}, r"^y\[1\] is nan, expected 2: here$"),
+        ({"y": [1.0, 2.0], "dx": [1.0, INF]}, r"^dx\[0\] is 1, expected nan: here$"),
+        ({"y": [1.0, 2.0], "dx": [NAN, -INF]}, r"^dx\[1\] is -inf, expected inf: here$"),
+    ],
+)
+def test_two_runs_that_differ(got: dict[str, list[float]], message: str) -> None:
+    expected = {"y": np.asarray([1.0, 2.0]), "dx": np.asarray([NAN, INF])}
+    with np.errstate(invalid="ignore"):
+        agree(np, expected, expected, "here", rtol=0.0)
+        with pytest.raises(Failed, match=message):
+            agree(np, {n: np.asarray(a) for n, a in got.items()}, expected, "here", rtol=0.0)
 
 
 def test_every_stored_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,6 +93,8 @@ RANKS = {
     "checks": 0,
     "overriding": 1,
     "conversion": 0,
+    "cpus": 0,
+    "durable": 0,
     "memory": 0,
     "pickling": 0,
     "random": 1,
@@ -137,7 +139,7 @@ def test_imports_run_one_way(path: Path) -> None:
 @pytest.mark.parametrize("path", BACKENDS, ids=place_of)
 def test_backends_import_only_the_base_class_and_what_kernels_are_made_of(path: Path) -> None:
     own = path.relative_to(ROOT / "backends").parts[0]
-    modules = ("backend", "fusion", "im2col", "kernels")
+    modules = ("backend", "cpus", "fusion", "im2col", "kernels")
     allowed = {f"portanet.{module}" for module in modules}
     names = {name for name in imports_of(path) if name.startswith("portanet")}
     assert {name for name in names if name.partition(".")[0] != own} <= allowed

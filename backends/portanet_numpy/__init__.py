@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from portanet.backend import Backend
+from portanet.cpus import usable_cpus
 from portanet.im2col import Window
 from portanet.kernels import Image
 from portanet_numpy import blas, convolution, fusion, memory
@@ -90,9 +91,9 @@ class NumpyBackend(Backend):
 
     def convolve_input_grad(self, matrix: Any, dy: Any, shape: Image, window: Window) -> Any:
         """Return ``matrixᵀ @ dy`` added back to the pixels; see `Kernels.convolve_input_grad`."""
-        if window.mirrored() is None:
+        if (mirrored := window.mirrored()) is None:
             return super().convolve_input_grad(matrix, dy, shape, window)
-        return convolution.convolve_input_grad(matrix, dy, shape, window)
+        return convolution.convolve_input_grad(matrix, dy, shape, window, mirrored)
 
     def part_size(self, shape: tuple[int, ...]) -> int | None:
         """Cut batches of images into parts whose arrays fit the cache: 16 to 64 samples.
@@ -118,7 +119,10 @@ class NumpyBackend(Backend):
 
     def fused_each(self, formula: Callable[..., None], calls: Sequence[tuple[Any, ...]]) -> None:
         """Run a formula with each of the arguments; as a loop on large arrays, with Numba."""
-        self._loops.fused_each(formula, calls)
+        if fusion.numba() is None:
+            super().fused_each(formula, calls)
+        else:
+            self._loops.fused_each(formula, calls)
 
     def index_add(self, x: Any, indices: Any, values: Any) -> Any:
         """Add rows in place, summing where an index repeats; see `Backend.index_add`."""
@@ -132,6 +136,4 @@ def _threads(given: int | None) -> int:
         if not str(value).isdigit() or int(value) == 0:
             raise ValueError(f"threads, or PORTANET_THREADS, must be 1 or more, got {value!r}")
         return int(value)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return usable_cpus()

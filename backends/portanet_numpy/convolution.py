@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from portanet.im2col import Window, batch_first, batch_last, pad
+from portanet.im2col import Window, pad
 
 BLOCK = 1 << 20  # bytes of columns made at once: about a core's second-level cache
 
@@ -19,9 +19,9 @@ BLOCK = 1 << 20  # bytes of columns made at once: about a core's second-level ca
 def windows(x: Any, window: Window) -> Any:
     """View the pixels under each window position: (C, kh, kw, OH, OW, N), without copying them."""
     oh, ow = window.output_size(*x.shape[2:])
-    (kh, kw), (down, right), (below, beside) = window.kernel, window.stride, window.dilation
+    (kh, kw), (down, right), _, (below, beside) = window
     # Once in order, so that the many copies made of the view read long runs.
-    image = np.ascontiguousarray(pad(np, batch_last(np, x), window.padding))
+    image = np.ascontiguousarray(pad(np, x.transpose(1, 2, 3, 0), window.padding))
     channel, row, column, sample = image.strides
     strides = (channel, row * below, column * beside, row * down, column * right, sample)
     # What as_strided does, at a tenth of its cost for small images.
@@ -29,12 +29,11 @@ def windows(x: Any, window: Window) -> Any:
     return np.ndarray(shape, image.dtype, image, strides=strides)
 
 
-def columns_of(view: Any, groups: tuple[int, ...], memory: Any = None) -> Any:
+def columns_of(view: Any, groups: tuple[int, ...]) -> Any:
     """Lay windows in columns (C·kh·kw, …), with a leading axis where groups are (G,)."""
-    c, kh, kw = view.shape[:3]
-    block = np.empty(view.shape, view.dtype) if memory is None else memory.reshape(view.shape)
-    block[...] = view
-    return block.reshape((*groups, c * kh * kw // prod(groups), -1))
+    c, kh, kw, *_ = view.shape
+    rows = c * kh * kw
+    return view.reshape((*groups, rows // prod(groups), -1) if groups else (rows, -1))
 
 
 def blocks(view: Any, groups: tuple[int, ...]) -> Iterator[tuple[slice, Any]]:
@@ -44,8 +43,9 @@ def blocks(view: Any, groups: tuple[int, ...]) -> Iterator[tuple[slice, Any]]:
     memory = np.empty(c * kh * kw * rows * ow * n, dtype=view.dtype)
     for first in range(0, oh, rows):
         part = view[:, :, :, first : first + rows]
-        columns = columns_of(part, groups, memory[: part.size])
-        yield slice(first * ow * n, (first + rows) * ow * n), columns
+        block = memory[: part.size].reshape(part.shape)
+        block[...] = part
+        yield slice(first * ow * n, (first + rows) * ow * n), columns_of(block, groups)
 
 
 def convolve(matrix: Any, x: Any, window: Window) -> Any:
@@ -70,18 +70,18 @@ def convolve_weight_grad(dy: Any, x: Any, window: Window) -> Any:
     return sum(product(dy[..., at], c.swapaxes(-1, -2)) for at, c in blocks(view, groups))
 
 
-def convolve_input_grad(matrix: Any, dy: Any, shape: tuple[int, ...], window: Window) -> Any:
+def convolve_input_grad(
+    matrix: Any, dy: Any, shape: tuple[int, ...], window: Window, mirrored: Window
+) -> Any:
     """Return dy convolved with the mirrored weights; see `Kernels.convolve_input_grad`.
 
     It is the same as `matrixᵀ @ dy` added back to the pixels, and copies pixels where that adds
-    them up. The window must have a `mirrored` one.
+    them up.
     """
-    mirrored = window.mirrored()
-    assert mirrored is not None
     n, c, h, w = shape
     groups, out, kernel = matrix.shape[:-2], matrix.shape[-2], window.kernel
     weight = matrix.reshape(*groups, out, -1, *kernel)[..., ::-1, ::-1]
     matrix = weight.swapaxes(-4, -3).reshape(*groups, -1, out * kernel[0] * kernel[1])
     images = dy.reshape(prod(groups) * out, *window.output_size(h, w), n)
-    product = convolve(matrix, batch_first(np, images), mirrored)
-    return batch_first(np, product.reshape(c, h, w, n))
+    product = convolve(matrix, images.transpose(3, 0, 1, 2), mirrored)
+    return product.reshape(c, h, w, n).transpose(3, 0, 1, 2)

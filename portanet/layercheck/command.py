@@ -82,8 +82,8 @@ def _import(place: str) -> Any:
         return importlib.import_module(place)
     path = Path(place).resolve()
     spec = importlib.util.spec_from_file_location("checked", path)
-    if spec is None or spec.loader is None:
-        raise ImportError("not a Python file")
+    assert spec is not None  # as of every .py
+    assert spec.loader is not None
     sys.path.insert(0, str(path.parent))
     module = sys.modules["checked"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -52,7 +52,7 @@ class _BatchNorm(Layer):
             if count < 2:
                 self.fail(f"needs more than one value per channel, got shape {tuple(x.shape)}")
             mean, var = backend.moments(x)
-            if ctx.training and buffers:
+            if buffers:
                 self._track(ctx, backend, mean, var, count)
         else:
             mean, var = buffers["running_mean"], buffers["running_var"]

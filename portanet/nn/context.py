@@ -30,7 +30,8 @@ class Context:
     training: batch norm uses the batch's statistics, dropout drops.
     rng: the key of this pass's random numbers; each layer sees a child of it by its name. The same
         key draws the same mask again.
-    needs_input_grad: whether the pullback's dx will be used; False saves its computation.
+    needs_input_grad: whether the pullback's dx will be used. Where it is False, a layer with
+        parameters saves its computation; the pullback of one without is not run at all.
     needs_pullback: False for inference: containers then keep nothing for a backward pass.
     first_sample: the index of x's first sample in the whole batch, where x is a part of one.
     updates: new values of buffers, by (layer, name), such as running statistics. Whoever runs the

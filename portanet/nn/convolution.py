@@ -1,6 +1,5 @@
 """Convolution as one matrix product over im2col's columns."""
 
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -108,7 +107,7 @@ class Convolution(ConvolutionLayer):
             )
         except ValueError as error:
             self.fail(str(error))
-        return x, replace(self.window, padding=((0, 0), (0, 0)))
+        return x, self.window._replace(padding=((0, 0), (0, 0)))
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""

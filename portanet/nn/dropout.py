@@ -4,7 +4,7 @@ from math import prod
 
 from portanet.backend import Array, dtype_name
 from portanet.checks import number
-from portanet.nn.context import Context, Gradients, Pullback
+from portanet.nn.context import Context, Pullback
 from portanet.nn.layer import Layer
 from portanet.random import Shape
 
@@ -19,27 +19,24 @@ class _Dropout(Layer):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps the mask."""
-        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
+        backend = self.accept(x)
         drawn_shape = self._drawn_shape(tuple(x.shape))
         if not ctx.training or self.p == 0.0:
-            return x, (_identity if needs_input_grad else _nothing)
-        if ctx.rng is None:
+            return x, lambda dy: (dy, {})
+        key = ctx.rng
+        if key is None:
             self.fail("training needs random numbers: Context(training=True, rng=Key(seed))")
         xp = backend.xp
         if not drawn_shape:
             self.fail(f"expected x of shape (N, …), got {drawn_shape}")
         shape = (drawn_shape[0], prod(drawn_shape[1:]))
-        drawn = backend.random(ctx.rng, shape, dtype_name(x), ctx.first_sample)
+        drawn = backend.random(key, shape, dtype_name(x), ctx.first_sample)
         scale = 1.0 / (1.0 - self.p) if self.p < 1.0 else 0.0
         # With the batch innermost in memory, which is the order of the layers' outputs.
         columns = xp.empty(shape[::-1], dtype=x.dtype, device=x.device)
         columns[...] = xp.astype(drawn >= self.p, x.dtype).T * scale
         mask = xp.reshape(columns.T, drawn_shape)
-
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (dy * mask if needs_input_grad else None), {}
-
-        return x * mask, pullback
+        return x * mask, lambda dy: (dy * mask, {})
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
@@ -76,11 +73,3 @@ class Dropout2d(_Dropout):
         if len(shape) != 4:
             self.fail(f"expected x of shape (N, C, H, W), got {shape}")
         return (*shape[:2], 1, 1)
-
-
-def _identity(dy: Array) -> tuple[Array, Gradients]:
-    return dy, {}
-
-
-def _nothing(dy: Array) -> tuple[Array, Gradients]:
-    return None, {}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from portanet.backend import Array
-from portanet.nn.context import Context, Gradients, Pullback
+from portanet.nn.context import Context, Pullback
 from portanet.nn.layer import Layer
 
 
@@ -36,10 +36,6 @@ class Elementwise(Layer):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps what the formula says, or x."""
-        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
-        y, back = backend.elementwise(self.formula, self.gradient, x, *self.constants())
-
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (back(dy) if needs_input_grad else None), {}
-
-        return y, pullback
+        constants = self.constants()
+        y, back = self.accept(x).elementwise(self.formula, self.gradient, x, *constants)
+        return y, lambda dy: (back(dy), {})

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from math import inf
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from portanet.backend import Array, backend_of
 from portanet.checks import integer
 from portanet.nn.calls import Call, calls_of
 from portanet.nn.context import Context, Gradients, Pullback, no_pullback
 from portanet.nn.running import no_gradients
+from portanet.sums import total
 
 if TYPE_CHECKING:
     from portanet.nn.layer import Layer
@@ -25,16 +26,16 @@ class Node:
     """An array on its way through a composite.
 
     ``layer(node)`` runs a layer of the composite; ``a + b``, ``a - b`` and ``a * b`` join two nodes
-    of equal shape element by element, `sum` adds several, `concat` joins them along an axis. With
+    of equal shape element by element, `sum` adds several, `concat` joins them along an axis. A
+    factor may have length 1 along an axis but the batch's, as a gate (N, C, 1, 1) has. With
     numbers there are ``1 + a``, ``1 - a``, ``0.1 * a``, ``a / 2``, and ``-a``.
     `value` is the array.
     """
 
-    __slots__ = ("_graph", "_needs_grad", "_number", "value")
+    __slots__ = ("_graph", "_number", "value")
 
-    def __init__(self, graph: "Graph", number: int, value: Array, needs_grad: bool) -> None:
-        self._graph, self._number, self._needs_grad = graph, number, needs_grad
-        self.value = value
+    def __init__(self, graph: "Graph", number: int | None, value: Array) -> None:
+        self._graph, self._number, self.value = graph, number, value
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,7 +64,9 @@ class Node:
         if not isinstance(other, Node):
             factor = _number("*", other)
             return self._graph.join(self.value * factor, lambda dy: (dy * factor,), self)
-        a, b = _pair("*", self, other)
+        if self.shape != other.shape:
+            return _gated(self, other)
+        a, b = self.value, other.value
         return self._graph.join(a * b, lambda dy: (dy * b, dy * a), self, other)
 
     def __truediv__(self, other: float) -> "Node":
@@ -121,33 +124,42 @@ def _pair(sign: str, a: Node, b: Node) -> tuple[Array, Array]:
     return a.value, b.value
 
 
-class Step(NamedTuple):
-    """One thing done in `compute`: the number of its result, and of what it was made of."""
+def _gated(a: Node, b: Node) -> Node:
+    """Multiply nodes of which one has length 1 where the other has not."""
+    lengths = [{n, m} for n, m in zip(a.shape, b.shape, strict=False)]
+    fits = len(a.shape) == len(b.shape) and all(len(both - {1}) < 2 for both in lengths)
+    if not fits or a.shape[:1] != b.shape[:1]:
+        a._graph.fail(f"{a.shape} * {b.shape}: axes must be equally long, or 1 but for the batch's")
+    x, y, xp = a.value, b.value, backend_of(a.value, b.value).xp
+    over = [[(i,) for i, n in enumerate(z.shape) if n < max(lengths[i])] for z in (a, b)]
 
-    result: int
-    sources: tuple[int, ...]
-    back: Callable[[Array], Any]
-    call: Call | None  # None: nodes were joined, back gives a gradient for each
+    def back(dy: Array) -> tuple[Array, Array]:
+        return total(xp, dy * y, *over[0]), total(xp, dy * x, *over[1])
+
+    return a._graph.join(x * y, back, a, b)
+
+
+# One thing done in `compute`: the numbers of the nodes that it was done to, its pullback, and the
+# layer, or None where nodes were joined: then the pullback gives a gradient for each.
+Step = tuple[tuple[int | None, ...], Callable[[Array], Any], Call | None]
 
 
 class Graph:
-    """The steps of one run of a composite."""
+    """The steps of one run of a composite.
+
+    A node's number is that of the step which made it, from 1, and the input's is 0. What needs no
+    gradient has neither a step nor a number.
+    """
 
     def __init__(self, composite: "Layer", ctx: Context) -> None:
         self._composite, self._ctx = composite, ctx
         self._calls = calls_of(composite)
         self._uses: dict[Layer, int] = {}
         self._steps: list[Step] = []
-        self._count = 0
 
     def fail(self, message: str) -> NoReturn:
         """Raise ValueError in the composite's name."""
         self._composite.fail(message)
-
-    def node(self, value: Array, needs_grad: bool) -> Node:
-        """Return a new node, numbered in the order of making."""
-        self._count += 1
-        return Node(self, self._count - 1, value, needs_grad and self._ctx.needs_pullback)
 
     def call(self, layer: "Layer", x: Node) -> Node:
         """Run a layer of the composite; its second run in a pass has another name."""
@@ -160,59 +172,66 @@ class Graph:
         self._uses[layer] = use = self._uses.get(layer, 0) + 1
         # Two dropouts draw differently, and so does one that is called twice.
         name = call.name if use == 1 else f"{call.name}:{use}"
-        y, pullback = self._ctx.run(name, layer, x.value, x._needs_grad)
-        node = self.node(y, x._needs_grad or call.trained)
-        if node._needs_grad:
-            self._steps.append(Step(node._number, (x._number,), pullback, call))
-        return node
+        source, ctx = x._number, self._ctx
+        y, pullback = ctx.run(name, layer, x.value, source is not None)
+        if (source is None and not call.trained) or not ctx.needs_pullback:
+            return Node(self, None, y)
+        self._steps.append(((source,), pullback, call))
+        return Node(self, len(self._steps), y)
 
     def join(self, y: Array, back: Callable[[Array], Any], *nodes: Node) -> Node:
         """Note that y was made of nodes; ``back(dy)`` gives a gradient for each."""
         if any(source._graph is not self for source in nodes):
             self.fail("a node of another compute, or of another pass: return it from there instead")
-        node = self.node(y, any(source._needs_grad for source in nodes))
-        if node._needs_grad:
-            sources = tuple(source._number for source in nodes)
-            self._steps.append(Step(node._number, sources, back, None))
-        return node
+        sources = tuple(source._number for source in nodes)
+        if all(source is None for source in sources):
+            return Node(self, None, y)
+        self._steps.append((sources, back, None))
+        return Node(self, len(self._steps), y)
 
 
 def run(composite: "Layer", x: Array, ctx: Context) -> tuple[Array, Pullback]:
     """Return the output of a composite's `compute` and the pullback, which keeps the layers'."""
     backend_of(x)  # a composite of nothing would return whatever it is given
     graph = Graph(composite, ctx)
-    y = composite.compute(graph.node(x, ctx.needs_input_grad))
+    needs_input_grad = ctx.needs_input_grad and ctx.needs_pullback
+    y = composite.compute(Node(graph, 0 if needs_input_grad else None, x))
     if not isinstance(y, Node) or y._graph is not graph:
         composite.fail(f"compute must return a node of its own, got {type(y).__name__}", TypeError)
     if not ctx.needs_pullback:
         return y.value, no_pullback
-    steps, last, needs_input_grad = graph._steps, y._number, ctx.needs_input_grad
+    steps, last = graph._steps, y._number
 
     def pullback(dy: Array) -> tuple[Array, Gradients]:
-        found = {last: dy}  # the gradients by the nodes
+        found: list[Array | None] = [None] * (1 + len(steps))  # dL/dnode, by the nodes' numbers
+        if last is not None:
+            found[last] = dy
         sums: Gradients = {}
-        for result, sources, back, call in reversed(steps):
-            d = found.pop(result, None)
+        for sources, back, call in reversed(steps):
+            d = found.pop()
             if d is None:  # nothing was made of it
                 continue
-            if call is None:
-                parts = back(d)
-            else:
-                given, names = back(d), call.gradients
+            parts = back(d)
+            if call is not None:
                 if not (
-                    isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict)
+                    isinstance(parts, tuple) and len(parts) == 2 and isinstance(parts[1], dict)
                 ):
-                    raise no_gradients(call, given)
-                dx, grads = given
-                parts = (dx,)
-                if not names.keys() <= grads.keys():
-                    lacking = sorted(names[key] for key in names.keys() - grads.keys())
-                    raise ValueError(f"{call.label}: the pullback lacks gradients for {lacking}")
-                for key, name in names.items():
-                    sums[name] = sums[name] + grads[key] if name in sums else grads[key]
+                    raise no_gradients(call, parts)
+                *parts, grads = parts
+                for key, name in call.gradients.items():
+                    if key not in grads:
+                        raise _lacking(call, grads)
+                    grad = grads[key]
+                    sums[name] = sums[name] + grad if name in sums else grad
             for source, part in zip(sources, parts, strict=True):
-                if part is not None:
-                    found[source] = found[source] + part if source in found else part
-        return (found.get(0) if needs_input_grad else None), sums
+                if source is not None and part is not None:
+                    other = found[source]
+                    found[source] = part if other is None else other + part
+        return found.pop(), sums
 
     return y.value, pullback
+
+
+def _lacking(call: Call, grads: Gradients) -> ValueError:
+    lacking = sorted(name for key, name in call.gradients.items() if key not in grads)
+    return ValueError(f"{call.label}: the pullback lacks gradients for {lacking}")

@@ -71,13 +71,14 @@ class Layer(Weights):
         dtype, and BackendMismatchError where they live apart.
         """
         backend = backend_of(x, *arrays)
-        if arrays and x.dtype != arrays[0].dtype:
+        dtype = x.dtype
+        if arrays and dtype != arrays[0].dtype:
             self.fail(
                 f"expected x of {dtype_name(arrays[0])}, its parameters' dtype, got "
                 f"{dtype_name(x)}; portanet.asarray(x, dtype=…) converts",
                 TypeError,
             )
-        if x.dtype not in backend.floats:
+        if dtype not in backend.floats:
             self.fail(f"expected floating-point x, got {dtype_name(x)}", TypeError)
         return backend
 

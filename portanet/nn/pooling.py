@@ -9,7 +9,7 @@ from typing import Any
 from portanet.backend import Array
 from portanet.checks import flag, integer
 from portanet.im2col import Window, batch_first, pad
-from portanet.nn.context import Context, Gradients, Pullback
+from portanet.nn.context import Context, Pullback
 from portanet.nn.window import OnSequences, Size, WindowLayer
 from portanet.pooling import sum_along
 
@@ -48,13 +48,8 @@ class MaxPool(Pool):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps where in each window its largest element is."""
-        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
-        y, back = backend.max_pool(x, self._widened(x))
-
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (back(dy) if needs_input_grad else None), {}
-
-        return y, pullback
+        y, back = self.accept(x).max_pool(x, self._widened(x), ctx.needs_pullback)
+        return y, lambda dy: (back(dy), {})
 
 
 class AvgPool(Pool):
@@ -75,15 +70,10 @@ class AvgPool(Pool):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps nothing of x."""
-        backend, needs_input_grad = self.accept(x), ctx.needs_input_grad
-        window = self._widened(x)
+        backend, window = self.accept(x), self._widened(x)
         total, back = backend.sum_pool(x, window)
         share = self._share(backend.xp, x, window)
-
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (back(dy * share) if needs_input_grad else None), {}
-
-        return total * share, pullback
+        return total * share, lambda dy: (back(dy * share), {})
 
     def _share(self, xp: Any, x: Array, window: Window) -> Any:
         """Return what a pixel counts for: a number, or (1, 1, H', W') where positions differ.

@@ -52,13 +52,10 @@ class Softmax(_Softmax):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps y."""
-        needs_input_grad = ctx.needs_input_grad
         xp, axis, _, e, sums = self._exponentials(x)
         y = e / sums
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            if not needs_input_grad:
-                return None, {}
             weighted = dy * y
             return weighted - y * total(xp, weighted, (axis,)), {}
 
@@ -78,12 +75,9 @@ class LogSoftmax(_Softmax):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps exp(z) and its sums."""
-        needs_input_grad = ctx.needs_input_grad
         xp, axis, z, e, sums = self._exponentials(x)
 
         def pullback(dy: Array) -> tuple[Array, Gradients]:
-            if not needs_input_grad:
-                return None, {}
             return dy - e * (total(xp, dy, (axis,)) / sums), {}
 
         return z - xp.log(sums), pullback
