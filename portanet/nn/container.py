@@ -157,5 +157,4 @@ def _adopt(parent: Layer, layers: tuple[Layer | Mapping[str, Layer], ...]) -> No
     elif len(layers) == 1 and isinstance(layers[0], list | tuple):
         container, got = type(parent).__name__, type(layers[0]).__name__
         parent.fail(f"expected layers, got a {got} of them: {container}(a, b)", TypeError)
-    for name, layer in named.items():
-        parent.add_child(name, layer)
+    parent._add_children(named)

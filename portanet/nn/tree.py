@@ -1,6 +1,6 @@
 """Parameters and buffers by name, in a tree of layers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from portanet.backend import Array
@@ -32,15 +32,26 @@ class ParameterTree(DeclaredArrays):
 
     def add_child(self, name: str, layer: "ParameterTree") -> None:
         """Make `layer` a part of this one; assigning it as an attribute does the same."""
-        check_name("a layer's", name)
-        if not isinstance(layer, ParameterTree):
-            is_class = isinstance(layer, type)
-            got = f"the class {layer.__name__}" if is_class else type(layer).__name__
-            raise TypeError(f"expected a layer for {name!r}, got {got}")
-        self.children[name] = layer
+        self._add_children({name: layer})
+
+    def _add_children(self, layers: Mapping[str, Any]) -> None:
+        """Make layers parts of this one and name what is within.
+
+        All together: what stands in several places has its first name, and which that is only a
+        walk through the whole tree can tell.
+        """
+        for name, layer in layers.items():
+            check_name("a layer's", name)
+            if not isinstance(layer, ParameterTree):
+                is_class = isinstance(layer, type)
+                got = f"the class {layer.__name__}" if is_class else type(layer).__name__
+                raise TypeError(f"expected a layer for {name!r}, got {got}")
+        self.children.update(layers)
         ParameterTree.changes += 1
         for dotted, part in self.named_layers():
-            part._name = join(self._name, dotted)
+            full = join(self._name, dotted)
+            if part._name != full:  # to set takes longer than to look
+                part._name = full
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, ParameterTree):

@@ -23,10 +23,10 @@ def matched(
     for name, p in params.items():
         g = grads[name]
         backends[name] = backend_of(p, g)
-        who = f"{type(optimizer).__name__}: gradient of {name!r}"
-        if g.shape != p.shape:
-            raise ValueError(f"{who}: expected shape {tuple(p.shape)}, got {tuple(g.shape)}")
-        if g.dtype != p.dtype:
+        if g.shape != p.shape or g.dtype != p.dtype:
+            who = f"{type(optimizer).__name__}: gradient of {name!r}"
+            if g.shape != p.shape:
+                raise ValueError(f"{who}: expected shape {tuple(p.shape)}, got {tuple(g.shape)}")
             raise TypeError(
                 f"{who}: expected {dtype_name(p)}, the parameter's dtype, got {dtype_name(g)}"
             )

@@ -5,7 +5,7 @@ from math import sqrt
 from typing import Any, Unpack
 
 from portanet.backend import Array, backend_of
-from portanet.checks import checked_betas, flag, number
+from portanet.checks import checked_betas, complete, flag, number
 from portanet.nn.layer import Layer
 from portanet.optim.adam import update_means
 from portanet.optim.group import Common, Hyper
@@ -82,10 +82,12 @@ class NAdam(Optimizer):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state_dict`, as other optimizers do."""
-        if state.get("mu_product", {}).keys() != state["taken"].keys():
-            raise ValueError("NAdam: the state is another optimizer's: ['mu_product']")
+        products = complete("NAdam", state, ("taken", "mu_product"))["mu_product"]
+        products = {n: number(f"mu_product[{n!r}]", value) for n, value in products.items()}
+        if wrong := products.keys() ^ state["taken"].keys():
+            raise ValueError(f"NAdam: mu_product does not go with the steps taken: {sorted(wrong)}")
         super().load_state_dict(state)
-        self._products = dict(state["mu_product"])
+        self._products = products
 
     @staticmethod
     def update(p: Array, g: Array, state: dict[str, Array], step: int, hyper: Hyper) -> None:

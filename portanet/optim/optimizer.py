@@ -9,7 +9,7 @@ from portanet.checks import Named, flag, instance, listed
 from portanet.nn.layer import Layer
 from portanet.optim.group import Common, FixedKeys, Group, Hyper, closest, lies_in
 from portanet.optim.match import matched
-from portanet.optim.state import arrays_of
+from portanet.optim.state import load_each, saved
 from portanet.optim.transform import Transform
 from portanet.overriding import check_override
 from portanet.words import ALIASES
@@ -146,8 +146,9 @@ class Optimizer(metaclass=Named):
         self.check_model(self._model)
         owners = self.owners.items()
         params = {n: layer.own_params[key] for n, (layer, key) in owners if not layer.frozen}
-        given = instance("grads", grads, Mapping).items()
-        grads = {n: g for n, g in given if n in params or n not in self.owners}
+        instance("grads", grads, Mapping)
+        if len(params) < len(owners):  # those of frozen layers may be given
+            grads = {n: g for n, g in grads.items() if n in params or n not in self.owners}
         backends = matched(self, params, grads)
         for transform in self.transforms:
             grads = transform(grads, params, self.steps)
@@ -225,14 +226,12 @@ class Optimizer(metaclass=Named):
 
         Raises ValueError where names or shapes do not fit; nothing has changed then.
         """
-        new, taken, steps = arrays_of(self, state)
-        self._bound = {n: self.owners[n][0].own_params[self.owners[n][1]] for n in new}
-        self._state, self._taken, self.steps = new, taken, steps
+        steps, taken, arrays, groups = saved(self, state)
+        bound = {n: self.owners[n][0].own_params[self.owners[n][1]] for n in arrays}
+        load_each(self.transforms, state["transforms"])  # the last that can fail
+        self.steps, self._taken, self._state, self._bound = steps, taken, arrays, bound
         for name, group in self.groups.items():
-            group.initial = dict(state["groups"][name]["initial"])
-            group.hyper = FixedKeys(state["groups"][name]["hyper"])
-        for transform, values in zip(self.transforms, state["transforms"], strict=True):
-            transform.load_state_dict(values)
+            group.initial, group.hyper = groups[name]
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_changes": -1}  # another process counts on its own

@@ -1,11 +1,12 @@
 """What an optimizer takes from a saved state, checked before anything of it is changed."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portanet.backend import Array, backend_of, dtype_name
-from portanet.checks import complete, integer
-from portanet.optim.group import closest
+from portanet.checks import complete, instance, integer
+from portanet.optim.group import FixedKeys, Hyper, closest
+from portanet.optim.transform import Transform
 
 if TYPE_CHECKING:
     from portanet.optim.optimizer import Optimizer
@@ -13,20 +14,32 @@ if TYPE_CHECKING:
 State = dict[str, dict[str, Array]]  # by parameter, then by slot
 
 
-def arrays_of(
-    optimizer: "Optimizer", state: Mapping[str, Any]
-) -> tuple[State, dict[str, int], int]:
-    """Return copies of a state's arrays, each parameter's steps, and the optimizer's.
+class Saved(NamedTuple):
+    """What a state holds: copies that can be put in place."""
+
+    steps: int
+    taken: dict[str, int]
+    arrays: State
+    groups: dict[str, tuple[Hyper, Hyper]]  # initial and present hyperparameters
+
+
+def saved(optimizer: "Optimizer", state: Mapping[str, Any]) -> Saved:
+    """Return what a state holds for an optimizer, the states of its transforms left out.
 
     Raises ValueError where the state is of another optimizer or model.
     """
     who = type(optimizer).__name__
     state = complete(who, state, ("steps", "taken", "groups", "transforms", "arrays"))
     steps = integer("steps", state["steps"], least=0)
-    arrays, taken, groups = dict(state["arrays"]), dict(state["taken"]), state["groups"]
+    arrays, groups = dict(state["arrays"]), instance("groups", state["groups"], Mapping)
+    taken = {n: integer(f"taken[{n!r}]", t, least=0) for n, t in state["taken"].items()}
     wrong = [*(optimizer.groups.keys() ^ groups.keys()), *(taken.keys() - optimizer.owners)]
+    hypers: dict[str, tuple[Hyper, Hyper]] = {}
     for name in optimizer.groups.keys() & groups.keys():
-        wrong += optimizer.groups[name].hyper.keys() ^ groups[name]["hyper"].keys()
+        given = complete(f"{who}, group {name!r}", groups[name], ("initial", "hyper"))
+        hypers[name] = dict(given["initial"]), FixedKeys(given["hyper"])
+        for hyper in hypers[name]:
+            wrong += optimizer.groups[name].hyper.keys() ^ hyper.keys()
     kept = [transform.state_dict().keys() for transform in optimizer.transforms]
     if kept != [values.keys() for values in state["transforms"]]:
         wrong += ["transforms"]
@@ -34,7 +47,7 @@ def arrays_of(
     for name in taken if not wrong else ():
         layer, key = optimizer.owners[name]
         p, new[name] = layer.own_params[key], {}
-        hyper = groups[closest(name, optimizer.groups)]["hyper"]
+        hyper = hypers[closest(name, optimizer.groups)][1]
         for slot in optimizer.slots:
             array = arrays.pop(f"{slot}.{name}", None)
             if array is None and not optimizer._is_kept(slot, hyper):
@@ -46,5 +59,17 @@ def arrays_of(
             new[name][slot] = backend_of(p).xp.asarray(copy, copy=True)
     wrong += arrays if not wrong else ()
     if wrong:
-        raise ValueError(f"{who}: the state is another optimizer's: {sorted(wrong)}")
-    return new, taken, steps
+        raise ValueError(f"{who}: the state is another optimizer's: {sorted(set(wrong))}")
+    return Saved(steps, taken, new, hypers)
+
+
+def load_each(transforms: Sequence[Transform], states: Sequence[Mapping[str, Any]]) -> None:
+    """Give each transform its state; where one takes it not, all have those of before."""
+    before = [transform.state_dict() for transform in transforms]
+    try:
+        for transform, state in zip(transforms, states, strict=True):
+            transform.load_state_dict(state)
+    except BaseException:
+        for transform, state in zip(transforms, before, strict=True):
+            transform.load_state_dict(state)
+        raise

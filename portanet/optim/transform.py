@@ -55,11 +55,12 @@ class ClipGradNorm(Transform):
         if not filled:
             return grads
         xp, p = backend_of(*filled).xp, self.norm_type
-        sizes = [xp.abs(g) for g in filled]
         if p == inf:
-            total = xp.max(xp.stack([xp.max(size) for size in sizes]))
+            total = xp.max(xp.stack([xp.max(xp.abs(g)) for g in filled]))
+        elif p == 2.0:  # `vector_norm` copies what lies in another order, or loses digits
+            total = sum(xp.sum(g * g) for g in filled) ** 0.5
         else:
-            total = sum(xp.sum(size**p) for size in sizes) ** (1.0 / p)
+            total = sum(xp.sum(xp.abs(g) ** p) for g in filled) ** (1.0 / p)
         scale = self.max_norm / (total + 1e-6)
         scale = xp.minimum(scale, xp.ones_like(scale))
         return {name: g * xp.astype(scale, g.dtype, copy=False) for name, g in grads.items()}

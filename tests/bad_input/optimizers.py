@@ -112,6 +112,8 @@ LINES = [
     ("optim.Optimizer.load_state_dict", lambda: optim.Adam(model()).load_state_dict(adam_state(steps=-1)), ValueError, "steps must be at least 0, got -1"),
     ("optim.Optimizer.load_state_dict", lambda: optim.Adam(model()).load_state_dict(adam_state(taken={"bias": 1})), ValueError, "Adam: the state has no 'exp_avg.bias' of shape (1,)"),
     ("optim.Optimizer.load_state_dict", lambda: sgd().load_state_dict(adam_state()), ValueError, "SGD: the state is another optimizer's"),
+    ("optim.NAdam.load_state_dict", lambda: optim.NAdam(model()).load_state_dict({}), ValueError, "NAdam: the state lacks taken, mu_product"),
+    ("optim.NAdam.load_state_dict", lambda: optim.NAdam(model()).load_state_dict([]), TypeError, "state must be a Mapping, got []"),
     # --- transforms ---
     ("optim.Transform", lambda: optim.Transform(1), TypeError, "Transform takes no arguments, got 1"),
     ("optim.Transform.__call__", lambda: optim.Transform()({}, {}, 0), NotImplementedError, "Transform does not define __call__"),

@@ -292,6 +292,30 @@ def test_nadams_product_of_momenta_is_kept_while_a_schedule_changes_them(
     assert_equal(host(resumed.params), host(whole.params))
 
 
+def test_a_state_that_nadam_cannot_take_changes_nothing() -> None:
+    network = model()
+    optimizer = optim.NAdam(network)
+    optimizer.step({name: p * 0.1 for name, p in network.params.items()})
+    before = optimizer.state_dict()
+    product = before["mu_product"]
+    other = optim.Adam(network).state_dict()
+    for state, message in (
+        ({}, "NAdam: the state lacks taken, mu_product"),
+        (other, "NAdam: the state lacks mu_product"),
+        (before | {"mu_product": {}}, r"mu_product does not go with .* taken: \['a\.bias', "),
+        (before | {"mu_product": product | {"x": 1.0}}, r"the steps taken: \['x'\]"),
+        (
+            before | {"mu_product": product | {"a.bias": -1.0}},
+            r"mu_product\['a\.bias'\] must be in",
+        ),
+        (before | {"steps": -1}, "steps must be at least 0, got -1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            optimizer.load_state_dict(state)
+        assert optimizer.state_dict()["mu_product"] == product
+        assert optimizer.steps == 1
+
+
 def test_a_step_that_fails_leaves_nadams_product_alone() -> None:
     network = model()
     optimizer = optim.NAdam(network)
@@ -351,11 +375,17 @@ def test_a_state_that_does_not_fit_changes_nothing(place: Any) -> None:
         (wrong(arrays=misshapen), r"has no 'exp_avg_sq\.b\.weight' of shape \(2, 4\)"),
         (wrong(arrays=arrays | {"max.b": 1}), r"another optimizer's: \['max\.b'\]"),
         (
-            wrong(groups={"": {"initial": {}, "hyper": {"lr": 1.0}}}),
+            wrong(groups={"": {"initial": adam.initial, "hyper": {"lr": 1.0}}}),
             r"another optimizer's: \['amsgrad', 'betas', 'eps', 'weight_decay'\]",
         ),
         (sgd.state_dict(), r"Adam: the state is another optimizer's: \['amsgrad', 'betas', 'damp"),
         (wrong(steps=-1), "steps must be at least 0, got -1"),
+        (wrong(taken=before["taken"] | {"a.bias": -1}), r"taken\['a\.bias'\] must be at least 0"),
+        (wrong(groups={"": {"hyper": adam.hyper}}), "Adam, group '': the state lacks initial"),
+        (
+            wrong(groups={"": {"initial": {"lr": 1.0}, "hyper": adam.hyper}}),
+            r"another optimizer's: \['amsgrad', 'betas', 'eps', 'weight_decay'\]",
+        ),
     ]
     for state, message in cases:
         with pytest.raises(ValueError, match=message):
@@ -452,6 +482,8 @@ def test_an_unknown_hyperparameter_is_not_set(key: str, meant: str) -> None:
         optimizer.load_state_dict(optimizer.state_dict())
     optimizer.hyper.update(lr=0.5)
     assert optimizer.hyper["lr"] == 0.5
+    optimizer.groups[""].hyper |= {"lr": 0.25}
+    assert optimizer.hyper["lr"] == 0.25
 
 
 def test_a_layer_in_anothers_place_is_an_error_and_nothing_changes() -> None:

@@ -128,8 +128,16 @@ def test_options_that_an_own_optimizer_has_not() -> None:
         Lion(model(), group={})
     with pytest.raises(KeyError, match="no hyperparameter 'learning_rate'; did you mean 'lr'"):
         Signs(model(), groups={"head": {"learning_rate": 0.2}})
+    with pytest.raises(ValueError, match="Signs has no weight_decay: decay_bias=False is idle"):
+        Signs(model(), decay_bias=False)
     with pytest.raises(TypeError, match="takes 2 positional arguments but 3 were given"):
         optim.Optimizer.__init__(Signs(model()), model(), {})
+
+
+def test_a_schedule_may_set_all_that_there_is() -> None:
+    optimizer = Signs(model(), lr=0.4)
+    optim.StepLR(step_size=1, gamma=0.5).apply(optimizer, 1)
+    assert optimizer.hyper == {"lr": 0.2}
 
 
 def test_an_update_may_be_any_method() -> None:

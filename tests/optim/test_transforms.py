@@ -48,6 +48,21 @@ def test_clipping_by_norm(place: Any, norm_type: float, share: float) -> None:
     assert_close(got, {n: g * scale for n, g in host("g").items()}, place.rtol)
 
 
+@pytest.mark.parametrize("in_order", [True, False])
+def test_the_norm_of_many_gradients_keeps_its_digits(library: Any, in_order: bool) -> None:
+    g = np.random.default_rng(0).normal(size=(2048, 1024)).astype("float32")
+    given = library.array(g if in_order else g.T, "float32")
+    given = given if in_order else pn.backend_of(given).xp.permute_dims(given, (1, 0))
+    clipped = library.host(optim.ClipGradNorm(1.0)({"g": given}, {}, 0)["g"])
+    norm = np.linalg.norm(g.astype("float64"))
+    np.testing.assert_allclose(clipped, g / norm, rtol=5e-7)
+
+
+@pytest.mark.parametrize("clip", [optim.ClipGradNorm, optim.ClipGradValue])
+def test_an_infinite_bound_clips_nothing(place: Any, clip: Any) -> None:
+    assert_close(apply(place, clip(float("inf"))), host("g"), place.rtol)
+
+
 def test_parameters_without_elements_do_not_count_in_the_norm(library: Any) -> None:
     full, empty = library.array([3.0, -4.0]), library.array(np.zeros((0, 2)))
     for norm_type, norm in ((2.0, 5.0), (float("inf"), 4.0)):
@@ -62,6 +77,12 @@ def test_clipping_by_value(place: Any) -> None:
     got = apply(place, optim.ClipGradValue(0.5))
     assert_close(got, {n: np.clip(g, -0.5, 0.5) for n, g in host("g").items()}, place.rtol)
     assert max(abs(g).max() for g in got.values()) == 0.5
+
+
+def test_l1_leaves_zeros_alone(library: Any) -> None:
+    w = library.array([[0.0, 3.0, -3.0]])
+    got = optim.L1(0.5)({"w": 0.0 * w}, {"w": w}, 0)["w"]
+    np.testing.assert_array_equal(library.host(got), [[0.0, 0.5, -0.5]])
 
 
 @pytest.mark.parametrize("dead_zone", [False, True])
@@ -162,6 +183,35 @@ class Counting(optim.Transform):
 
     def load_state_dict(self, state: Any) -> None:
         self.calls = state["calls"]
+
+
+class Particular(Counting):
+    """Takes no state of an odd number, and that only when it has taken a part of it."""
+
+    def load_state_dict(self, state: Any) -> None:
+        self.calls = state["calls"]
+        if self.calls % 2:
+            raise ValueError(f"{self.calls} is odd")
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_a_state_that_one_of_them_does_not_take_changes_nothing(library: Any, odd: int) -> None:
+    network = model()
+    transforms = [Counting(), Counting()]
+    transforms[odd] = Particular()
+    optimizer = optim.SGD(network, momentum=0.9, transforms=transforms)
+    for _ in range(2):
+        optimizer.step(gradients(library, network))
+    before = optimizer.state_dict()
+    groups = {"": {"initial": {**optimizer.initial}, "hyper": optimizer.hyper | {"lr": 7.0}}}
+    state = before | {"steps": 3, "groups": groups, "transforms": [{"calls": 3}, {"calls": 3}]}
+    with pytest.raises(ValueError, match="3 is odd"):
+        optimizer.load_state_dict(state)
+    after = optimizer.state_dict()
+    assert after["transforms"] == [{"calls": 2}, {"calls": 2}]
+    assert {n: after[n] for n in ("steps", "groups")} == {n: before[n] for n in ("steps", "groups")}
+    optimizer.load_state_dict(state | {"transforms": [{"calls": 4}, {"calls": 6}]})
+    assert (optimizer.steps, optimizer.hyper["lr"]) == (3, 7.0)
 
 
 def test_their_state_is_the_optimizers(place: Any) -> None:
