@@ -200,6 +200,21 @@ def test_registering_repairs_a_broken_entry_point(points: list[EntryPoint]) -> N
     assert pn.available_backends() == {"repaired": None}
 
 
+def test_what_is_registered_again_takes_over_its_arrays(points: list[EntryPoint]) -> None:
+    points += [point("numpy", "portanet_numpy:NumpyBackend")]
+    x, before = np.ones(2), type(pn.get_backend())
+    assert type(pn.backend_of(x)) is before
+    other = pn.register_backend(type("Other", (before,), {}))
+    assert type(pn.backend_of(x)) is other
+
+
+def test_a_registered_backend_goes_before_an_entry_point(points: list[EntryPoint]) -> None:
+    points += [point("absent", "no_such_package:Backend")]
+    pn.register_backend(Absent)
+    assert "pip install absent-library" in str(pn.available_backends()["absent"])
+    assert registry.broken == {}
+
+
 def test_without_entry_points_the_message_says_what_is_missing(points: list[EntryPoint]) -> None:
     with pytest.raises(pn.BackendError, match="pip install -e"):
         pn.get_backend()

@@ -27,6 +27,13 @@ class Mine(pn.Callback):
         self.factor, self.every, self.seen = factor, every, []
 
 
+class Weighing(pn.Callback):
+    """A callback that makes an array of its option."""
+
+    def __init__(self, weights: Any = 1.0) -> None:
+        self.weights = np.asarray(weights)
+
+
 class Constant(optim.Schedule):
     """A schedule that is no dataclass."""
 
@@ -46,6 +53,7 @@ SHOWN = {
     "EarlyStopping(monitor='val_accuracy', patience=3)": pn.EarlyStopping("val_accuracy", 3),
     "Mine(factor=0.5)": Mine(0.5),
     "Mine(factor=0.5, every=2)": Mine(0.5, 2),
+    "Weighing(weights=array([1., 2.]))": Weighing([1.0, 2.0]),
     "Constant()": Constant(),
     "ClipGradNorm(max_norm=1.0)": optim.ClipGradNorm(1.0),
     "ClipGradValue(clip_value=0.5)": optim.ClipGradValue(0.5),

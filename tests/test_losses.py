@@ -172,6 +172,15 @@ def test_forward_and_backward(case: LossCase, place: Any) -> None:
         loss.backward()
 
 
+def test_a_number_to_go_back_from_may_be_an_array_of_any_dtype(library: Any) -> None:
+    loss, scores = nn.MSELoss(), library.array([[1.0], [2.0]], "float32")
+    for dvalue in (2, 2.0, np.float64(2.0), library.array(2.0, "float64")):
+        loss.forward(scores, scores * 0.5)
+        gradient = loss.backward(dvalue)
+        library.check(gradient, (2, 1), "float32")
+        np.testing.assert_array_equal(library.host(gradient), [[1.0], [2.0]])
+
+
 @every_case
 def test_equal_weights_change_nothing(case: LossCase, place: Any) -> None:
     scores, target, _ = arrays(case, place)
@@ -228,7 +237,9 @@ def test_weights_are_summed_and_divided_in_a_wide_dtype(
         pytest.skip(f"the library has no {dtype}")
     library = library.select("float32")
     loss, shape = loss(), (300, 3)
-    target = np.arange(300) % 3 if loss.metrics else (numbers("target", shape) > 0.0) * 1.0
+    target = (
+        np.arange(300) % 3 if "accuracy" in loss.metrics else (numbers("target", shape) > 0.0) * 1.0
+    )
     scores, target = library.array(numbers("scores", shape)), library.array(target)
     weights = library.backend.from_numpy(np.full(300, weight, dtype))
     value, pullback = loss.vjp(scores, target)
@@ -389,6 +400,7 @@ WRONG = {
     "column for numbers": (MSE, (3, 1), [1.0, 2.0, 3.0], "expected target of the scores' shape (3, 1), got (3,)"),
     "numbers for a column": (MSE, (3,), [[1.0], [2.0], [3.0]], "expected target of the scores' shape (3,), got (3, 1)"),
     "no number": (MSE, (0, 2), np.zeros((0, 2)), "expected at least one sample, got scores of shape (0, 2)"),
+    "no number in a sample": (MSE, (3, 0), np.zeros((3, 0)), "expected at least one number, got scores of shape (3, 0)"),
     "NaN": (MSE, (3,), [1.0, 2.0, NAN], "target contains numbers that are not finite, first in sample 2"),
     "infinity": (nn.L1Loss(), (2, 2), [[1.0, -INF], [NAN, 1.0]], "target contains numbers that are not finite, first in sample 0"),
     "classes for BCE": (BCE, (3, 4), [0, 1, 2], "expected target of the scores' shape (3, 4), got (3,)"),
@@ -397,6 +409,7 @@ WRONG = {
     "NaN for BCE": (BCE, (3,), [0.5, NAN, -0.1], "not finite, first in sample 1"),
     "weights of samples": (nn.BCEWithLogitsLoss([1.0, 2.0, 3.0]), (3, 2), np.zeros((3, 2)), "weight of shape (3,) does not broadcast to one sample's shape (2,); sample_weight weighs the samples"),
     "weights of samples in a column": (nn.BCEWithLogitsLoss(pos_weight=[[1.0], [2.0], [3.0]]), (3, 2), np.zeros((3, 2)), "pos_weight of shape (3, 1) does not"),
+    "weights of two samples": (nn.BCEWithLogitsLoss([[1.0], [2.0]]), (2, 2), np.zeros((2, 2)), "weight of shape (2, 1) does not"),
     "weights of too many axes": (nn.BCEWithLogitsLoss([[[1.0]]]), (3, 2), np.zeros((3, 2)), "weight of shape (1, 1, 1) does not"),
     "weights of a batch": (nn.BCEWithLogitsLoss([1.0, 2.0, 3.0]), (3,), np.zeros(3), "weight of shape (3,) does not broadcast to one sample's shape ()"),
 }  # fmt: skip
@@ -448,9 +461,15 @@ def test_wrong_dtypes_and_arguments(place: Any) -> None:
         loss(scores, [0, 1, 2])
 
 
+def test_a_target_without_positions_has_no_impossible_index(library: Any) -> None:
+    nn.CrossEntropyLoss().check((2, 3, 0), library.array(np.zeros((2, 0)), "int64"))
+
+
 def test_mixed_backends_are_both_named() -> None:
     pn.set_backend("numpy")
     scores = pn.asarray(np.zeros((3, 4)))
     pn.set_backend("strict")
     with pytest.raises(pn.BackendMismatchError, match=r"numpy on cpu and of strict on"):
         nn.CrossEntropyLoss()(scores, pn.asarray([0, 1, 2]))
+    with pytest.raises(pn.BackendMismatchError, match=r"numpy on cpu and of strict on"):
+        nn.MSELoss()(scores, scores, pn.asarray(np.ones(3)))

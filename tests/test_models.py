@@ -581,6 +581,7 @@ REPRS = {
     "Embedding(5, 3)": nn.Embedding(5, 3),
     "Embedding(5, 3, padding_idx=4)": nn.Embedding(5, 3, -1),
     "Flatten(start_dim=1, end_dim=-1)": nn.Flatten(),
+    "Permute(0, 2, 1)": nn.Permute(0, 2, 1),
     "Reshape(3, -1)": nn.Reshape(3, -1),
     "Sequential(\n  (a): ReLU()\n  (b): Sequential(\n    (0): Tanh()\n  )\n)": nn.Sequential(
         {"a": nn.ReLU(), "b": nn.Sequential(nn.Tanh())}
@@ -661,7 +662,7 @@ def test_x_in_another_dtype_than_the_layers(case: LayerCase, library: Any) -> No
 
 
 # A container's layers look for themselves.
-TAKES_ANYTHING = {nn.Identity, nn.Flatten, nn.Reshape, nn.Sequential}
+TAKES_ANYTHING = {nn.Identity, nn.Flatten, nn.Permute, nn.Reshape, nn.Sequential}
 PARTICULAR = [
     case for case in LAYERS if type(case.make()) not in TAKES_ANYTHING and case.indices is None
 ]
@@ -746,6 +747,16 @@ def test_layers_in_a_list_and_arrays_as_attributes_are_refused() -> None:
         layer.add_buffer("weight", (2,), 0.0)
 
 
+@pytest.mark.parametrize(
+    ("fill", "dtype"), [(True, "bool"), (3, "int64"), (float("-inf"), None), (0.5, "float32")]
+)
+def test_what_a_buffer_begins_with(library: Any, fill: Any, dtype: Any) -> None:
+    layer = nn.Layer()
+    layer.add_buffer("b", (2, 3), fill, dtype)
+    library.check(layer.buffers["b"], (2, 3), dtype)
+    np.testing.assert_array_equal(library.host(layer.buffers["b"]), np.full((2, 3), fill))
+
+
 def test_a_deleted_attribute_is_no_child_any_more() -> None:
     class One(nn.Layer):
         def __init__(self) -> None:
@@ -786,6 +797,8 @@ def test_to_takes_a_device_alone_and_only_float_dtypes() -> None:
     with pytest.raises(pn.BackendError, match="no device 'nonsense'"):
         model.to(device="nonsense")
     assert model.to(device="cpu") is model
+    strict = pn.set_backend("strict", device="CPU_DEVICE")
+    assert model.to(strict, device="device1").params["weight"].device != strict.device
     for dtype in ("int32", "float16"):
         with pytest.raises(ValueError, match="dtype must be 'float32' or 'float64'"):
             model.to(dtype=dtype)

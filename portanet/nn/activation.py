@@ -67,6 +67,53 @@ class LeakyReLU(Elementwise):
         return f"negative_slope={self.negative_slope}"
 
 
+class Hardtanh(Elementwise):
+    """Cut off on both sides: y = min(max(x, a), b); y' = 1 where a < x < b, else 0.
+
+    Args:
+        min_val: a, the lower bound.
+        max_val: b, the upper one, above a.
+
+    Shapes: x and y (…). Source: Collobert, "Large scale machine learning", 2004.
+    """
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+        self.min_val = number("min_val", min_val, low=-float("inf"))
+        self.max_val = number("max_val", max_val, low=-float("inf"))
+        if not self.min_val < self.max_val:
+            self.fail(f"max_val must be above min_val, got {min_val} and {max_val}")
+
+    def constants(self) -> tuple[float, ...]:
+        return self.min_val, self.max_val
+
+    @staticmethod
+    def formula(xp: Any, x: Array, low: float, high: float) -> tuple[Any, ...]:
+        y = xp.minimum(xp.maximum(x, xp.full_like(x, low)), xp.full_like(x, high))
+        return y, y, low, high
+
+    @staticmethod
+    def gradient(xp: Any, y: Array, low: float, high: float, dy: Array) -> Array:
+        return dy * xp.astype(y > low, dy.dtype) * xp.astype(y < high, dy.dtype)
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"min_val={self.min_val}, max_val={self.max_val}"
+
+
+class ReLU6(Hardtanh):
+    """ReLU that is cut off at 6: y = min(max(x, 0), 6); y' = 1 where 0 < x < 6, else 0.
+
+    Shapes: x and y (…). Source: Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0.0, 6.0)
+
+    def extra_repr(self) -> str:
+        """Return nothing: there are no arguments."""
+        return ""
+
+
 class PReLU(Layer):
     """Parametric rectified linear unit: y = x where x > 0, else w·x, with trained slopes w.
 

@@ -116,6 +116,7 @@ class BCEWithLogitsLoss(Weighted, ElementwiseLoss):
     scores' dtype. `sample_weight` (N,) weighs the samples (PyTorch takes them as `weight`, too).
     """
 
+    metrics = ("binary_accuracy",)
     weight: Fixed | None
     pos_weight: Fixed | None
     weighted: ClassVar = {"weight": None, "pos_weight": None}

@@ -154,3 +154,56 @@ class GroupNorm(_SampleNorm):
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}"
+
+
+class InstanceNorm(GroupNorm):
+    """A normalisation of each channel of each sample by itself: `GroupNorm` with a channel a group.
+
+    PyTorch's `momentum` and `track_running_stats`, which are rarely used, are not there.
+    """
+
+    axes: tuple[str, ...]
+
+    def __init__(self, num_features: int, eps: float = 1e-5, *, affine: bool = False) -> None:
+        channels = integer("num_features", num_features)
+        super().__init__(channels, channels, eps, affine)
+
+    def _layout(self, shape: Shape) -> Layout:
+        if len(shape) != 2 + len(self.axes):
+            expected = ", ".join(("N", str(self.num_channels), *self.axes))
+            self.fail(f"expected x of shape ({expected}), got {shape}")
+        return super()._layout(shape)
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"{self.num_channels}, eps={self.eps}"
+
+
+class InstanceNorm2d(InstanceNorm):
+    """Normalisation of each channel of each image: y = w (x − mean) / √(var + eps) + b.
+
+    Mean and var (biased) are those of a channel of one image, over its pixels; in training and in
+    inference alike. It is ``GroupNorm(C, C, affine=False)``, whose gradients it has.
+
+    Args:
+        num_features: channels, C.
+        eps: added to the variance.
+        affine: whether to scale by w and shift by b; not by default.
+
+    Shapes: x and y (N, C, H, W); params, where affine, ``weight`` (C,), starting at 1, and ``bias``
+    (C,), at 0. A single pixel has no spread: it becomes 0, then b. Source: Ulyanov et al.,
+    "Instance normalization: the missing ingredient for fast stylization", 2016.
+    """
+
+    axes = ("H", "W")
+
+
+class InstanceNorm1d(InstanceNorm):
+    """Normalisation of each channel of each sequence: y = w (x − mean) / √(var + eps) + b.
+
+    Arguments and gradients are those of `InstanceNorm2d`.
+
+    Shapes: x and y (N, C, L); params, where affine, ``weight`` (C,) and ``bias`` (C,).
+    """
+
+    axes = ("L",)

@@ -4,7 +4,7 @@ from math import inf, prod
 
 from portanet.backend import Array, backend_of
 from portanet.checks import integer
-from portanet.nn.context import Context, Gradients, Pullback
+from portanet.nn.context import Context, Pullback
 from portanet.nn.layer import Layer
 from portanet.random import Shape
 
@@ -18,12 +18,7 @@ class Identity(Layer):
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return x and the pullback, which keeps nothing."""
         backend_of(x)
-        needs_input_grad = ctx.needs_input_grad
-
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (dy if needs_input_grad else None), {}
-
-        return x, pullback
+        return x, lambda dy: (dy, {})
 
 
 class Flatten(Layer):
@@ -51,13 +46,7 @@ class Flatten(Layer):
                 f"cannot flatten axes {self.start_dim} to {self.end_dim} of shape {tuple(shape)}"
             )
         joined = (*shape[:first], prod(shape[first : last + 1]), *shape[last + 1 :])
-        needs_input_grad = ctx.needs_input_grad
-        y = xp.reshape(x, joined)
-
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (xp.reshape(dy, shape) if needs_input_grad else None), {}
-
-        return y, pullback
+        return xp.reshape(x, joined), lambda dy: (xp.reshape(dy, shape), {})
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
@@ -83,7 +72,7 @@ class Reshape(Layer):
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return y and the pullback, which keeps only x's shape."""
-        xp, shape, needs_input_grad = backend_of(x).xp, x.shape, ctx.needs_input_grad
+        xp, shape = backend_of(x).xp, x.shape
         size, known = prod(shape[1:]), prod(n for n in self.shape if n != -1)
         fits = size % known == 0 if -1 in self.shape else size == known
         if not shape or not fits:
@@ -91,12 +80,40 @@ class Reshape(Layer):
             self.fail(f"cannot make ({expected}) of x of shape {tuple(shape)}")
         # Said in full: what is left over could not be told for an empty batch.
         y = xp.reshape(x, (shape[0], *(size // known if n == -1 else n for n in self.shape)))
-
-        def pullback(dy: Array) -> tuple[Array, Gradients]:
-            return (xp.reshape(dy, shape) if needs_input_grad else None), {}
-
-        return y, pullback
+        return y, lambda dy: (xp.reshape(dy, shape), {})
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
         return ", ".join(map(str, self.shape))
+
+
+class Permute(Layer):
+    """Put a sample's axes in another order: y = permute_dims(x, dims).
+
+    `Linear` and `LayerNorm` work along the last axis, convolutions have the channels second:
+    ``Permute(0, 2, 3, 1)`` puts images' channels last, ``Permute(0, 3, 1, 2)`` brings them back.
+
+    Args:
+        dims: for each axis of y the axis of x, as in ``torch.permute``, or one tuple of them; the
+            batch stays the first, 0.
+
+    Shapes: x (N, …) with as many axes as `dims` names. Any dtype; y is a view.
+    """
+
+    def __init__(self, *dims: int | Shape) -> None:
+        given = dims[0] if len(dims) == 1 and isinstance(dims[0], tuple | list) else dims
+        self.dims = tuple(integer("dims", dim, least=0) for dim in given)
+        if self.dims[:1] != (0,) or sorted(self.dims) != list(range(len(self.dims))):
+            self.fail(f"expected dims that begin with 0 and name each axis once, got {self.dims}")
+
+    def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
+        """Return y and the pullback, which keeps nothing of x."""
+        xp, dims = backend_of(x).xp, self.dims
+        if x.ndim != len(dims):
+            self.fail(f"expected x with {len(dims)} axes, got shape {tuple(x.shape)}")
+        back = tuple(map(dims.index, range(len(dims))))
+        return xp.permute_dims(x, dims), lambda dy: (xp.permute_dims(dy, back), {})
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return ", ".join(map(str, self.dims))

@@ -102,6 +102,29 @@ class SiLU(Elementwise):
         return dy * (gate * (1.0 + z * (1.0 - gate)))
 
 
+class Mish(Elementwise):
+    """SiLU's kin: y = x g(x) with the gate g = tanh(log(1 + exp(x))); y' = g + x g'.
+
+    With e = exp(x) and n = e (e + 2): g = n / (n + 2), g' = 4 e (e + 1) / (n + 2)².
+
+    Shapes: x and y (…). Source: Misra, "Mish: a self regularized non-monotonic activation
+    function", 2019.
+    """
+
+    @staticmethod
+    def formula(xp: Any, x: Array) -> tuple[Array, ...]:
+        floored, z = _bounded(xp, x, 800.0)
+        e = xp.exp(xp.minimum(z, xp.full_like(z, 40.0)))  # whose square float32 holds
+        n = e * (e + 2.0)
+        return floored * (n / (n + 2.0)), z, e
+
+    @staticmethod
+    def gradient(xp: Any, z: Array, e: Array, dy: Array) -> Array:
+        n = e * (e + 2.0)
+        below = n + 2.0
+        return dy * ((n + z * (4.0 * e * (e + 1.0) / below)) / below)
+
+
 class GELU(Elementwise):
     """Gaussian error linear unit: y = x Φ(x), y' = Φ(x) + x φ(x), for the normal distribution.
 
@@ -140,6 +163,23 @@ class GELU(Elementwise):
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
         return f"approximate={self.approximate!r}"
+
+
+class Hardsigmoid(Elementwise):
+    """Sigmoid in straight pieces: y = min(max(x + 3, 0), 6) / 6; y' = 1/6 where −3 < x < 3, else 0.
+
+    Shapes: x and y (…). Source: Courbariaux et al., "BinaryConnect", 2015; the bounds are those of
+    Howard et al., "Searching for MobileNetV3", 2019.
+    """
+
+    @staticmethod
+    def formula(xp: Any, x: Array) -> tuple[Array, Array]:
+        _, z = _bounded(xp, x, 3.0)
+        return (z + 3.0) / 6.0, z
+
+    @staticmethod
+    def gradient(xp: Any, z: Array, dy: Array) -> Array:
+        return dy * (xp.astype(xp.abs(z) < 3.0, dy.dtype) / 6.0)
 
 
 class Hardswish(Elementwise):

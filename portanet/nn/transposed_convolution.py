@@ -1,41 +1,15 @@
 """Transposed convolution: what carries a convolution's gradients back, run forward."""
 
 from portanet.backend import Array
-from portanet.checks import pair
 from portanet.im2col import absurd, batch_first, batch_last, crop, pad
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.convolution import ConvolutionLayer
-from portanet.nn.window import Size
+from portanet.nn.window import OnSequences, Size
 from portanet.sums import total
 
 
-class ConvTranspose2d(ConvolutionLayer):
-    """Two-dimensional transposed convolution: each pixel of x is spread over a window of y.
-
-    y[n, o, i·stride + u·dilation − padding, …] = b[o] + Σ_{c, i, j, u, v} W[c, o, u, v] ·
-    x[n, c, i, j], where c runs over the input channels of o's group: the gradient of a `Conv2d`
-    from O to C channels with the same weight, by its input.
-
-    Args:
-        in_channels: channels of the input, C.
-        out_channels: channels of the output, O.
-        kernel_size: height and width of the window, an int or a pair.
-        stride: pixels of y from one window to the next, an int or a pair.
-        padding: rows and columns that are cut off y on both sides, an int or a pair.
-        output_padding: rows and columns that y has more at the bottom and the right, an int or a
-            pair, less than stride or dilation: of the sizes that a convolution with this stride
-            makes equal it chooses one.
-        groups: parts that channels are split into, each by itself. It must divide C and O.
-        bias: whether to add b.
-        dilation: pixels from one element of the window to the next, an int or a pair.
-
-    Shapes: x (N, C, H, W), y (N, O, H', W') with H' = (H − 1)·stride − 2·padding + dilation·(kh −
-    1) + output_padding + 1; params ``weight`` (C, O/groups, kh, kw), ``bias`` (O,), both drawn
-    uniformly from ±1/√(O/groups·kh·kw). The result has x's dtype, which must be the parameters'.
-
-    Source: Zeiler et al., "Deconvolutional networks", 2010; Dumoulin and Visin, "A guide to
-    convolution arithmetic for deep learning", 2016.
-    """
+class TransposedConvolution(ConvolutionLayer):
+    """A transposed convolution, of images or sequences."""
 
     def __init__(
         self,
@@ -49,9 +23,9 @@ class ConvTranspose2d(ConvolutionLayer):
         bias: bool = True,
         dilation: Size = 1,
     ) -> None:
-        pads = pair("padding", padding, least=0)
-        self.window = self.make_window(kernel_size, stride, pads, dilation)
-        self.output_padding = pair("output_padding", output_padding, least=0)
+        self.lengths("padding", padding, least=0)  # no word, as convolutions take
+        self.window = self.make_window(kernel_size, stride, padding, dilation)
+        self.output_padding = self.lengths("output_padding", output_padding, least=0)
         for extra, s, d in zip(
             self.output_padding, self.window.stride, self.window.dilation, strict=True
         ):
@@ -97,8 +71,7 @@ class ConvTranspose2d(ConvolutionLayer):
 
     def output_size(self, x: Array) -> tuple[int, int]:
         """Return the output's height and width, or raise ValueError where there is none."""
-        if x.ndim != 4 or x.shape[1] != self.in_channels or 0 in x.shape[2:]:
-            self.refuse(x)
+        self.require_images(x)
         w = self.window
         height, width = (
             (length - 1) * s - 2 * before + d * (k - 1) + extra + 1
@@ -115,5 +88,48 @@ class ConvTranspose2d(ConvolutionLayer):
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
-        extra = f", output_padding={self.output_padding}" if any(self.output_padding) else ""
-        return super().extra_repr() + extra
+        extra = self.output_padding[-len(self.axes) :]
+        return super().extra_repr() + (f", output_padding={extra}" if any(extra) else "")
+
+
+class ConvTranspose2d(TransposedConvolution):
+    """Two-dimensional transposed convolution: each pixel of x is spread over a window of y.
+
+    y[n, o, i·stride + u·dilation − padding, …] = b[o] + Σ_{c, i, j, u, v} W[c, o, u, v] ·
+    x[n, c, i, j], where c runs over the input channels of o's group: the gradient of a `Conv2d`
+    from O to C channels with the same weight, by its input.
+
+    Args:
+        in_channels: channels of the input, C.
+        out_channels: channels of the output, O.
+        kernel_size: height and width of the window, an int or a pair.
+        stride: pixels of y from one window to the next, an int or a pair.
+        padding: rows and columns that are cut off y on both sides, an int or a pair.
+        output_padding: rows and columns that y has more at the bottom and the right, an int or a
+            pair, less than stride or dilation: of the sizes that a convolution with this stride
+            makes equal it chooses one.
+        groups: parts that channels are split into, each by itself. It must divide C and O.
+        bias: whether to add b.
+        dilation: pixels from one element of the window to the next, an int or a pair.
+
+    Shapes: x (N, C, H, W), y (N, O, H', W') with H' = (H − 1)·stride − 2·padding + dilation·(kh −
+    1) + output_padding + 1; params ``weight`` (C, O/groups, kh, kw), ``bias`` (O,), both drawn
+    uniformly from ±1/√(O/groups·kh·kw). The result has x's dtype, which must be the parameters'.
+
+    Source: Zeiler et al., "Deconvolutional networks", 2010; Dumoulin and Visin, "A guide to
+    convolution arithmetic for deep learning", 2016.
+    """
+
+
+class ConvTranspose1d(OnSequences, TransposedConvolution):
+    """One-dimensional transposed convolution: each place of x is spread over a window of y.
+
+    y[n, o, i·stride + u·dilation − padding] = b[o] + Σ_{c, i, u} W[c, o, u] · x[n, c, i], where c
+    runs over the input channels of o's group: the gradient of a `Conv1d` by its input.
+
+    Arguments are those of `ConvTranspose2d`; sizes are one number.
+
+    Shapes: x (N, C, L), y (N, O, L') with L' = (L − 1)·stride − 2·padding + dilation·(k − 1) +
+    output_padding + 1; params ``weight`` (C, O/groups, k), ``bias`` (O,), both drawn uniformly from
+    ±1/√(O/groups·k). The result has x's dtype, which must be the parameters'.
+    """

@@ -1,6 +1,6 @@
-"""What layers share that slide a window over images, or over sequences."""
+"""What layers share that work on images, or on sequences: most slide a window over them."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from portanet.backend import Array
 from portanet.checks import Pair, integer, pair
@@ -11,12 +11,31 @@ from portanet.nn.layer import Layer
 Size = int | tuple[int, ...]  # one number for all axes, or one for each
 
 
-class WindowLayer(Layer):
-    """A layer with a `window`, on images (N, C, H, W)."""
+class ImageLayer(Layer):
+    """A layer on images (N, C, H, W)."""
+
+    axes: tuple[str, ...] = ("H", "W")  # the names of the axes that it works along
+    in_channels: int | None = None  # None: any number of channels
+
+    def lengths(self, what: str, value: Any, least: int = 1) -> Pair:
+        """Return a number for each axis of an image, from one for all or one for each."""
+        return pair(what, value, least)
+
+    def require_images(self, x: Array) -> None:
+        """Raise ValueError where x is no batch of images with the channels that are expected."""
+        if x.ndim != 4 or self.in_channels not in (None, x.shape[1]) or 0 in x.shape[2:]:
+            self.refuse(x)
+
+    def refuse(self, x: Array) -> NoReturn:
+        """Raise ValueError for the shape of x."""
+        expected = ", ".join(("N", str(self.in_channels or "C"), *self.axes))
+        self.fail(f"expected x of shape ({expected}), got {tuple(x.shape)}")
+
+
+class WindowLayer(ImageLayer):
+    """A layer with a `window`."""
 
     window: Window
-    axes: tuple[str, ...] = ("H", "W")  # the names of the axes that the window slides along
-    in_channels: int | None = None  # None: any number of channels
     ceil_mode = False
 
     def make_window(
@@ -24,22 +43,21 @@ class WindowLayer(Layer):
     ) -> Window:
         """Return the window of a layer's arguments, one number or one for each axis."""
         if not isinstance(padding, str):
-            padding = pair("padding", padding, least=0)
-        return Window.of(kernel_size, stride, padding, dilation)  # type: ignore[arg-type]
+            padding = self.lengths("padding", padding, least=0)
+        return Window.of(
+            self.lengths("kernel_size", kernel_size),
+            self.lengths("stride", stride),
+            padding,
+            self.lengths("dilation", dilation),
+        )
 
     def output_size(self, x: Array) -> Pair:
         """Return the output's height and width, or raise ValueError where x does not fit."""
-        if x.ndim != 4 or self.in_channels not in (None, x.shape[1]) or 0 in x.shape[2:]:
-            self.refuse(x)
+        self.require_images(x)
         try:
             return self.window.output_size(x.shape[2], x.shape[3], self.ceil_mode)
         except ValueError as error:
             self.fail(str(error))
-
-    def refuse(self, x: Array) -> NoReturn:
-        """Raise ValueError for the shape of x."""
-        expected = ", ".join(("N", str(self.in_channels or "C"), *self.axes))
-        self.fail(f"expected x of shape ({expected}), got {tuple(x.shape)}")
 
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
@@ -54,7 +72,7 @@ class WindowLayer(Layer):
         return ", ".join(f"{word}={value}" for word, value in words.items())
 
 
-class OnSequences(WindowLayer):
+class OnSequences(ImageLayer):
     """Makes a layer on images one on sequences (N, C, L): they are images of height 1.
 
     It stands before the layer among a class's bases: ``class Conv1d(OnSequences, Convolution)``.
@@ -62,18 +80,13 @@ class OnSequences(WindowLayer):
 
     axes = ("L",)
 
-    def make_window(
-        self, kernel_size: Size, stride: Size, padding: Size | Padding, dilation: Size
-    ) -> Window:
-        """Return the window of a layer's arguments, of height 1."""
-        if not isinstance(padding, str):
-            padding = (0, _only("padding", padding, least=0))
-        return Window.of(
-            (1, _only("kernel_size", kernel_size)),
-            (1, _only("stride", stride)),
-            padding,
-            (1, _only("dilation", dilation)),
-        )
+    def lengths(self, what: str, value: Any, least: int = 1) -> Pair:
+        """Return the least for the height, and the number for the one axis of a sequence."""
+        if isinstance(value, (tuple, list)):
+            if len(value) != 1:
+                raise ValueError(f"{what} must be an int for sequences, got {value!r}")
+            value = value[0]
+        return least, integer(what, value, least)
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
         """Return what the layer makes of x as images, and its pullback."""
@@ -87,12 +100,3 @@ class OnSequences(WindowLayer):
             return (None if dx is None else xp.squeeze(dx, axis=2)), grads
 
         return xp.squeeze(y, axis=2), on_sequences
-
-
-def _only(what: str, value: Size, least: int = 1) -> int:
-    """Return the number for the one axis of a sequence."""
-    if isinstance(value, (tuple, list)):
-        if len(value) != 1:
-            raise ValueError(f"{what} must be an int for sequences, got {value!r}")
-        value = value[0]
-    return integer(what, value, least)

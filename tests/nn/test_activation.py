@@ -27,6 +27,10 @@ LIMITS = {
     "gelu": (nn.GELU, (0, 0), (inf, 1)),
     "gelu-tanh": (lambda: nn.GELU("tanh"), (0, 0), (inf, 1)),
     "hardswish": (nn.Hardswish, (0, 0), (inf, 1)),
+    "hardsigmoid": (nn.Hardsigmoid, (0, 0), (1, 0)),
+    "hardtanh": (lambda: nn.Hardtanh(-0.5, 2.0), (-0.5, 0), (2, 0)),
+    "relu6": (nn.ReLU6, (0, 0), (6, 0)),
+    "mish": (nn.Mish, (0, 0), (inf, 1)),
 }
 
 
@@ -58,6 +62,12 @@ def test_slopes_at_kinks(place: Any) -> None:
         (nn.SELU(), 0.0): 1.7580993408473766,
         (nn.Hardswish(), -3.0): 0.0,
         (nn.Hardswish(), 3.0): 1.0,
+        (nn.Hardsigmoid(), -3.0): 0.0,
+        (nn.Hardsigmoid(), 3.0): 0.0,
+        (nn.Hardtanh(), -1.0): 0.0,
+        (nn.Hardtanh(), 1.0): 0.0,
+        (nn.ReLU6(), 0.0): 0.0,
+        (nn.ReLU6(), 6.0): 0.0,
         (nn.Softplus(2.0, 0.0), 0.0): 0.5,
     }
     for (layer, at), slope in kinks.items():

@@ -1,4 +1,4 @@
-"""Layer and group normalisation: what is normalised, over what, and how exactly."""
+"""Layer, group and instance normalisation: what is normalised, over what, and how exactly."""
 
 from typing import Any
 
@@ -29,8 +29,17 @@ def test_group_norm_normalises_groups_of_neighbouring_channels(place: Any) -> No
         np.testing.assert_allclose(place.host(y), expected, rtol=1e-3, atol=1e-4)
 
 
+def test_instance_norm_normalises_each_channel_by_itself(place: Any) -> None:
+    for layer, x, axes in (
+        (nn.InstanceNorm2d(6, eps=0.0), X, (2, 3)),
+        (nn.InstanceNorm1d(6, eps=0.0), X[..., 0], -1),
+    ):
+        y = place.host(layer(place.array(x)))
+        np.testing.assert_allclose(y, normalized(x, axes), rtol=1e-3, atol=1e-4)
+
+
 def test_samples_are_normalised_by_themselves_in_both_modes(place: Any) -> None:
-    for layer in (nn.LayerNorm((6, 3, 2)), nn.GroupNorm(3, 6)):
+    for layer in (nn.LayerNorm((6, 3, 2)), nn.GroupNorm(3, 6), nn.InstanceNorm2d(6, affine=True)):
         assert not layer.couples_samples
         assert not layer.buffers
         fill(layer)
@@ -64,3 +73,5 @@ def test_which_parameters_there_are(place: Any) -> None:
     assert nn.LayerNorm((2, 3)).params["weight"].shape == (2, 3)
     assert list(nn.GroupNorm(1, 3).params) == ["weight", "bias"]
     assert not nn.GroupNorm(1, 3, affine=False).params
+    assert not nn.InstanceNorm2d(3).params
+    assert list(nn.InstanceNorm2d(3, affine=True).params) == ["weight", "bias"]

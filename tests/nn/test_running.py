@@ -1,5 +1,6 @@
 """A layer of one's own that returns something else than it should is named wherever it runs."""
 
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -69,3 +70,15 @@ def test_no_pair_of_gradients(made: Any, name: str, run: str, given: str) -> Non
 def test_a_method_that_cannot_be_called_is_refused_when_it_is_written(method: str) -> None:
     with pytest.raises(TypeError, match=rf"Wrong.{method} takes \(self\), but is called with"):
         type("Wrong", (nn.Layer,), {method: lambda self: None})
+
+
+def test_a_decorated_method_is_called_as_its_decorator_takes_it() -> None:
+    def doubling(vjp: Any) -> Any:
+        return wraps(vjp)(lambda self, x, ctx: vjp(self, x, ctx, 2.0))
+
+    class Doubling(nn.Layer):
+        @doubling
+        def vjp(self, x: Any, ctx: nn.Context, factor: float) -> Any:
+            return factor * x, lambda dy: (factor * dy, {})
+
+    np.testing.assert_array_equal(Doubling()(X), 2.0 * X)

@@ -1,4 +1,4 @@
-"""Identity and Reshape: what they make of a sample, and of the memory."""
+"""Identity, Reshape and Permute: what they make of a sample, and of the memory."""
 
 from typing import Any
 
@@ -54,3 +54,27 @@ def test_reshape_of_a_layers_output_is_a_view_with_the_batch_innermost() -> None
     images = nn.Reshape(3, 2, 2)(y)
     assert np.shares_memory(images, y)
     assert images.strides[0] == images.itemsize
+
+
+@pytest.mark.parametrize("dims", [(0, 2, 1), (0, 1, 2), (0,)])
+def test_permute_is_undone_by_its_pullback(place: Any, dims: Any) -> None:
+    x = X if len(dims) == 3 else X[:, 0, 0]
+    for layer in (nn.Permute(*dims), nn.Permute(dims)):
+        y, pullback = layer.vjp(place.array(x), Context())
+        np.testing.assert_array_equal(place.host(y), x.transpose(dims))
+        np.testing.assert_array_equal(place.host(pullback(y)[0]), x)
+
+
+def test_three_axes_in_a_ring_come_back(place: Any) -> None:
+    x = place.array(np.arange(120.0).reshape(2, 3, 4, 5))
+    last, back = nn.Permute(0, 2, 3, 1), nn.Permute(0, 3, 1, 2)
+    y, pullback = last.vjp(x, Context())
+    assert y.shape == (2, 4, 5, 3)
+    np.testing.assert_array_equal(place.host(back(y)), place.host(x))
+    np.testing.assert_array_equal(place.host(pullback(y)[0]), place.host(x))
+
+
+def test_permute_is_a_view() -> None:
+    y, pullback = nn.Permute(0, 2, 1).vjp(X, Context())
+    assert np.shares_memory(y, X)
+    assert np.shares_memory(pullback(y)[0], X)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import numbers
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from twins import (
     BOUNDS,
@@ -131,9 +131,11 @@ def conv(draw: Draw, ours: Any, theirs: Any, axes: int) -> Any:
 
 
 @st.composite
-def conv_transpose(draw: Draw) -> Any:
-    kernel, stride, dilation = (draw(pairs(1, high)) for high in (4, 3, 3))
-    padding = draw(pairs(0, 3))
+def conv_transpose(draw: Draw, ours: Any, theirs: Any, axes: int) -> Any:
+    def sizes(low: int, high: int) -> Any:
+        return draw(st.tuples(*[st.integers(low, high)] * axes))
+
+    kernel, stride, dilation, padding = sizes(1, 4), sizes(1, 3), sizes(1, 3), sizes(0, 3)
     extra = [draw(st.integers(0, max(both) - 1)) for both in zip(stride, dilation, strict=True)]
     options = convolved(draw, draw(st.integers(1, 3))) | {
         "kernel_size": kernel,
@@ -147,7 +149,7 @@ def conv_transpose(draw: Draw) -> Any:
         least = -(-(2 * p - d * (k - 1) - e) // s) + 1  # of which something is left
         size.append(max(1, least) + draw(st.integers(0, 3)))
     shape = (draw(st.integers(1, 4)), options["in_channels"], *size)
-    return nn.ConvTranspose2d(**options), torch.nn.ConvTranspose2d(**options), shape
+    return ours(**options), theirs(**options), shape
 
 
 @st.composite
@@ -175,11 +177,57 @@ def pool(draw: Draw, ours: Any, theirs: Any, axes: int) -> Any:
 
 
 @st.composite
-def adaptive_pool(draw: Draw) -> Any:
-    one = st.integers(1, 20)
-    size = draw(st.one_of(one, st.tuples(*[st.one_of(one, st.none())] * 2)))
-    shape = (*draw(pairs(1, 3)), *draw(pairs(1, 7)))
-    return nn.AdaptiveAvgPool2d(size), torch.nn.AdaptiveAvgPool2d(size), shape
+def adaptive_pool(draw: Draw, name: str) -> Any:
+    one, axes = st.integers(1, 20), int(name[-2])
+    either = st.tuples(*[st.one_of(one, st.none())] * 2)
+    size = draw(one if axes == 1 else st.one_of(one, either))
+    shape = (*draw(pairs(1, 3)), *draw(pairs(1, 7))[:axes])
+    return getattr(nn, name)(size), getattr(torch.nn, name)(size), shape
+
+
+@st.composite
+def upsample(draw: Draw) -> Any:
+    mode = draw(st.sampled_from(["nearest", "linear", "bilinear"]))
+    axes = {"linear": 1, "bilinear": 2}.get(mode) or draw(st.integers(1, 2))
+    options = {"mode": mode}
+    if mode != "nearest":
+        options["align_corners"] = draw(st.sampled_from([None, True, False]))
+    before = draw(st.tuples(*[st.integers(3, 8)] * axes))
+    if draw(st.booleans()):
+        sizes = st.integers(1, 12)
+        options["size"] = draw(st.one_of(sizes, st.tuples(*[sizes] * axes)))
+    else:
+        scales = st.sampled_from([0.5, 0.7, 1.0, 1.3, 1.5, 2.0, 2.5, 3.0])
+        options["scale_factor"] = factors = draw(st.tuples(*[scales] * axes))
+        # Where the size is rounded down to once or twice what it was, their nearest pixels differ
+        # from function to function.
+        after = [int(n * f) for n, f in zip(before, factors, strict=True)]
+        odd = (
+            m / n in (1, 2) and m != n * f for n, m, f in zip(before, after, factors, strict=True)
+        )
+        assume(mode != "nearest" or not any(odd))
+    return nn.Upsample(**options), torch.nn.Upsample(**options), (*draw(pairs(1, 3)), *before)
+
+
+@st.composite
+def pixel_shuffle(draw: Draw) -> Any:
+    r, (n, c, h, w) = draw(st.integers(1, 3)), draw(st.tuples(*[st.integers(1, 3)] * 4))
+    return nn.PixelShuffle(r), torch.nn.PixelShuffle(r), (n, c * r * r, h, w)
+
+
+@st.composite
+def pixel_unshuffle(draw: Draw) -> Any:
+    r, (n, c, h, w) = draw(st.integers(1, 3)), draw(st.tuples(*[st.integers(1, 3)] * 4))
+    return nn.PixelUnshuffle(r), torch.nn.PixelUnshuffle(r), (n, c, h * r, w * r)
+
+
+@st.composite
+def padded(draw: Draw, name: str) -> Any:
+    width = st.integers(0, 3)
+    padding = draw(st.one_of(width, st.tuples(*[width] * 4)))
+    least = 4 if name.startswith("Reflection") else 1
+    shape = (*draw(pairs(1, 3)), *draw(pairs(least, 6)))
+    return getattr(nn, name)(padding), getattr(torch.nn, name)(padding), shape
 
 
 @st.composite
@@ -259,6 +307,29 @@ def group_norm(draw: Draw) -> Any:
 
 
 @st.composite
+def instance_norm(draw: Draw, ours: Any, theirs: Any, axes: int) -> Any:
+    channels = draw(st.integers(1, 4))
+    options = {"eps": draw(st.sampled_from([1e-5, 1e-3])), "affine": draw(st.booleans())}
+    # Of a few numbers the gradients would be what is left of larger ones.
+    shape = (draw(st.integers(1, 4)), channels, *draw(st.tuples(*[st.integers(4, 6)] * axes)))
+    return ours(channels, **options), theirs(channels, **options), shape
+
+
+class Hardsigmoid(torch.nn.Module):  # type: ignore[misc,name-defined]
+    """PyTorch's, whose 1/6 has float32's digits in float64, too."""
+
+    def forward(self, x: Any) -> Any:
+        return torch.nn.functional.relu6(x + 3) / 6
+
+
+@st.composite
+def hardtanh(draw: Draw) -> Any:
+    low, width = draw(st.floats(-1.0, 1.0)), draw(st.floats(0.1, 2.0))
+    options = {"min_val": low, "max_val": low + width}
+    return nn.Hardtanh(**options), torch.nn.Hardtanh(**options), draw(shapes(1, 4))
+
+
+@st.composite
 def embedding(draw: Draw) -> Any:
     rows, dim = draw(pairs(1, 6))
     padding = draw(st.one_of(st.none(), st.integers(-rows, rows - 1)))
@@ -276,6 +347,24 @@ def reshape(draw: Draw) -> Any:
     return nn.Reshape(*new), theirs, shape
 
 
+class Permuted(torch.nn.Module):  # type: ignore[misc,name-defined]
+    """torchvision's Permute."""
+
+    def __init__(self, dims: Any) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: Any) -> Any:
+        return x.permute(self.dims)
+
+
+@st.composite
+def permute(draw: Draw) -> Any:
+    shape = draw(shapes(1, 5))
+    dims = (0, *draw(st.permutations(range(1, len(shape)))))
+    return nn.Permute(*dims), Permuted(dims), shape
+
+
 ANY_SLOPE = st.floats(-1.0, 1.0)
 
 
@@ -283,16 +372,28 @@ STRATEGIES = {
     nn.Linear: linear(),
     nn.Conv1d: conv(nn.Conv1d, torch.nn.Conv1d, 1),
     nn.Conv2d: conv(nn.Conv2d, torch.nn.Conv2d, 2),
-    nn.ConvTranspose2d: conv_transpose(),
+    nn.ConvTranspose1d: conv_transpose(nn.ConvTranspose1d, torch.nn.ConvTranspose1d, 1),
+    nn.ConvTranspose2d: conv_transpose(nn.ConvTranspose2d, torch.nn.ConvTranspose2d, 2),
     nn.MaxPool1d: pool(nn.MaxPool1d, torch.nn.MaxPool1d, 1),
     nn.MaxPool2d: pool(nn.MaxPool2d, torch.nn.MaxPool2d, 2),
     nn.AvgPool1d: pool(nn.AvgPool1d, torch.nn.AvgPool1d, 1),
     nn.AvgPool2d: pool(nn.AvgPool2d, torch.nn.AvgPool2d, 2),
-    nn.AdaptiveAvgPool2d: adaptive_pool(),
+    nn.AdaptiveAvgPool1d: adaptive_pool("AdaptiveAvgPool1d"),
+    nn.AdaptiveAvgPool2d: adaptive_pool("AdaptiveAvgPool2d"),
+    nn.AdaptiveMaxPool1d: adaptive_pool("AdaptiveMaxPool1d"),
+    nn.AdaptiveMaxPool2d: adaptive_pool("AdaptiveMaxPool2d"),
+    nn.Upsample: upsample(),
+    nn.PixelShuffle: pixel_shuffle(),
+    nn.PixelUnshuffle: pixel_unshuffle(),
+    nn.ZeroPad2d: padded("ZeroPad2d"),
+    nn.ReflectionPad2d: padded("ReflectionPad2d"),
+    nn.ReplicationPad2d: padded("ReplicationPad2d"),
     nn.BatchNorm1d: batch_norm(nn.BatchNorm1d, torch.nn.BatchNorm1d, shapes(0, 1)),
     nn.BatchNorm2d: batch_norm(nn.BatchNorm2d, torch.nn.BatchNorm2d, shapes(2, 2)),
     nn.LayerNorm: layer_norm(),
     nn.GroupNorm: group_norm(),
+    nn.InstanceNorm1d: instance_norm(nn.InstanceNorm1d, torch.nn.InstanceNorm1d, 1),
+    nn.InstanceNorm2d: instance_norm(nn.InstanceNorm2d, torch.nn.InstanceNorm2d, 2),
     nn.ReLU: elementwise("ReLU"),
     nn.LeakyReLU: elementwise("LeakyReLU", {"negative_slope": ANY_SLOPE}),
     nn.PReLU: prelu(),
@@ -306,12 +407,17 @@ STRATEGIES = {
     nn.SiLU: elementwise("SiLU"),
     nn.GELU: elementwise("GELU", {"approximate": st.sampled_from(["none", "tanh"])}),
     nn.Hardswish: elementwise("Hardswish"),
+    nn.Hardsigmoid: shapes(1, 4).map(lambda shape: (nn.Hardsigmoid(), Hardsigmoid(), shape)),
+    nn.Hardtanh: hardtanh(),
+    nn.ReLU6: elementwise("ReLU6"),
+    nn.Mish: elementwise("Mish"),
     nn.Softmax: softmax("Softmax"),
     nn.LogSoftmax: softmax("LogSoftmax"),
     nn.Embedding: embedding(),
     nn.Identity: elementwise("Identity"),
     nn.Flatten: flatten(),
     nn.Reshape: reshape(),
+    nn.Permute: permute(),
 }
 OF_THEIR_OWN = {nn.Dropout, nn.Dropout2d, nn.Parallel, nn.Residual, nn.Sequential}  # below
 
@@ -338,7 +444,8 @@ def test_layers(layer: Any, dtype: str, data: Any) -> None:
     ("name", "options"),
     [
         *((name, {}) for name in ("ReLU", "LeakyReLU", "PReLU", "ELU", "SELU", "Hardswish")),
-        *((name, {}) for name in ("Sigmoid", "Tanh", "Softplus", "SiLU", "GELU")),
+        *((name, {}) for name in ("Sigmoid", "Tanh", "Softplus", "SiLU", "GELU", "Mish")),
+        *((name, {}) for name in ("ReLU6", "Hardtanh")),
         ("ELU", {"alpha": 0.5}),
         ("GELU", {"approximate": "tanh"}),
         ("Softplus", {"beta": 0.5, "threshold": 1.5}),  # there b x is the threshold at 3

@@ -39,7 +39,7 @@ OPTIONS = {
     | {
         "lr": st.floats(1e-4, 0.1),
         "momentum": st.floats(0.01, 0.95),
-        "dampening": st.floats(0.0, 0.5),
+        "dampening": st.floats(-0.5, 0.5),
         "nesterov": st.booleans(),
     },
     optim.Adagrad: DECAY
