@@ -74,7 +74,7 @@ def flatten(x: Any) -> Any:
 
 
 def cross_entropy(scores: Any, labels: Any) -> Any:
-    """Softmax and cross-entropy: the mean loss, and its gradient by the scores."""
+    """Softmax and cross-entropy: the mean loss, and its gradient with respect to the scores."""
     scores = scores - scores.max(axis=1, keepdims=True)
     log = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     true = np.arange(len(labels)), labels

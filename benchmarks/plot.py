@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-# Of Okabe and Ito, which colour-blind readers can tell apart: one for each network.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Of Okabe and Ito, which color-blind readers can tell apart: one for each network.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLES = ("o-", "s--", "^:", "D-.", "v--", "x:")  # one for each contender
 
 
@@ -37,7 +37,7 @@ def title(what: str, found: Any) -> str:
 def draw(path: Path, labels: dict[str, str], figures: dict[str, Any]) -> None:
     """Draw the figures, by what grows, network, contender and size, and save the picture."""
     networks = list(dict.fromkeys(n for found in figures.values() for n in found))
-    colours = dict(zip(networks, COLOURS, strict=False))
+    colors = dict(zip(networks, COLORS, strict=False))
     some = next(iter(figures.values()))
     contenders = {name: bool(curve) for curves in some.values() for name, curve in curves.items()}
     columns = min(2, len(figures))
@@ -51,7 +51,7 @@ def draw(path: Path, labels: dict[str, str], figures: dict[str, Any]) -> None:
         for network, curves in found.items():
             for style, seconds in zip(STYLES, curves.values(), strict=False):
                 values = [1e3 * s for s in seconds.values()]
-                axes.loglog(list(seconds), values, style, color=colours[network], markersize=4)
+                axes.loglog(list(seconds), values, style, color=colors[network], markersize=4)
                 sizes |= seconds.keys()
         axes.set_xticks(sorted(sizes), [str(size) for size in sorted(sizes)])
         axes.xaxis.set_minor_locator(NullLocator())
@@ -62,7 +62,7 @@ def draw(path: Path, labels: dict[str, str], figures: dict[str, Any]) -> None:
         axes.set_title(title(what, found), fontsize="medium", wrap=True)
         axes.grid(alpha=0.3)
     figure.suptitle("What a training step costs")
-    lines = [Line2D([], [], color=colours[n], linewidth=3, label=n) for n in networks]
+    lines = [Line2D([], [], color=colors[n], linewidth=3, label=n) for n in networks]
     for (marker, *style), (name, is_there) in zip(STYLES, contenders.items(), strict=False):
         if is_there:
             line = {"marker": marker, "linestyle": "".join(style), "markersize": 4}

@@ -76,7 +76,7 @@ class Workload:
 
 
 def _workloads() -> list[Workload]:
-    grey, colour = (1, 28, 28), (3, 32, 32)
+    gray, color = (1, 28, 28), (3, 32, 32)
     leaky = mlp(512, 10, activation=("leaky_relu", 0.01))
 
     def peers(torch: float, jax: float | None = None, sklearn: float | None = None) -> Any:
@@ -103,13 +103,13 @@ def _workloads() -> list[Workload]:
         *(
             Workload(
                 *(f"cnn-5x5-b{batch}", "CNN 1×28×28, two 5×5×8, SGD"),
-                *(grey, CNN_5X5, "sgd", batch, peers(torch, jax)),
+                *(gray, CNN_5X5, "sgd", batch, peers(torch, jax)),
             )
             for batch, torch, jax in ((1, 3.0, 1.1), (32, 1.0, 2.0), (128, 1.0, 2.0))
         ),
         Workload(
             *("cnn-3x3", "CNN 3×32×32, two 3×3×32, two 3×3×64, SGD"),
-            *(colour, CNN_3X3, "sgd", 64, peers(0.8, 1.5)),
+            *(color, CNN_3X3, "sgd", 64, peers(0.8, 1.5)),
         ),
     ]
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from common import COLOURS
+from common import COLORS
 from optuna.trial import FrozenTrial, TrialState
 
 import portanet as pn
@@ -249,16 +249,16 @@ def draw(path: Path, trials: list[FrozenTrial], best: FrozenTrial) -> None:
     axes = figure.subplots()
     for k, trial in enumerate([*trials, best]):
         if k == len(trials):  # once more, above the others
-            colour, width, label = COLOURS[1], 2.5, f"the best: {summary(best)}"
+            color, width, label = COLORS[1], 2.5, f"the best: {summary(best)}"
         elif k == 0:
-            colour, width, label = COLOURS[6], 1.5, "the first: the program's own settings"
+            color, width, label = COLORS[6], 1.5, "the first: the program's own settings"
         elif trial.state == TrialState.PRUNED:
-            colour, width, label = "0.7", 1.0, "given up: below the median of those before"
+            color, width, label = "0.7", 1.0, "given up: below the median of those before"
         else:
-            colour, width, label = COLOURS[0], 1.0, "trained to the end"
+            color, width, label = COLORS[0], 1.0, "trained to the end"
         values = [100 * value for value in trial.intermediate_values.values()]
         shares = [100 * (part + 1) / PARTS for part in range(len(values))]
-        axes.plot(shares, values, ".-", color=colour, linewidth=width, label=label)
+        axes.plot(shares, values, ".-", color=color, linewidth=width, label=label)
     axes.set(
         xlabel="share of a trial's iterations (%)",
         ylabel="validation accuracy (%)",

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Recognise photographs with two layers, then search for settings that do it better.
+"""Recognize photographs with two layers, then search for settings that do it better.
 
 The network: linear 3072–200, ReLU, linear 200–10, softmax cross-entropy, from He's initial weights,
-on CIFAR-10's 32×32 colour images, each standardised by its own mean and standard deviation. 2,000
+on CIFAR-10's 32×32 color images, each standardized by its own mean and standard deviation. 2,000
 iterations of 40 images; before each of them the loss and the accuracy on the batch are noted, and
 on a batch of random test images. The study that this follows has a rate of 0.01 throughout
 (--settings published); by default that falls along half a cosine. --search N tries N settings, as
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from common import (
-    COLOURS,
+    COLORS,
     STYLES,
     guarded,
     parsed,
@@ -51,7 +51,7 @@ def two_layers(hidden: int = 200, dropout: float = 0.0) -> nn.Sequential:
 def convolutional() -> nn.Sequential:
     """Return the convolutional variant.
 
-    Batch normalisation subtracts the mean, so no convolution has a bias; it comes after pooling,
+    Batch normalization subtracts the mean, so no convolution has a bias; it comes after pooling,
     where there is a quarter as much to do.
     """
     layers: list[nn.Layer] = []
@@ -62,20 +62,20 @@ def convolutional() -> nn.Sequential:
 
 
 def load(quick: bool) -> tuple[Split, Split]:
-    """Return the training and the test data, each image standardised, (N, 3, 32, 32)."""
+    """Return the training and the test data, each image standardized, (N, 3, 32, 32)."""
     train, test = data.load_cifar10()
     if quick:
         train, test = (tuple(part[:QUICK] for part in split) for split in (train, test))
 
-    def standardised(images: Any) -> Any:
+    def standardized(images: Any) -> Any:
         images -= images.mean(axis=(1, 2, 3), keepdims=True)
-        # An image may be of a single colour. TensorFlow's bound, in per_image_standardization.
+        # An image may be of a single color. TensorFlow's bound, in per_image_standardization.
         images /= images.std(axis=(1, 2, 3), keepdims=True).clip(min=3072**-0.5)
         return pn.asarray(images)
 
     (x, y), (xt, yt) = train, test
     print(f"data: CIFAR-10; {len(x):,} images train, {len(xt):,} test")
-    return (standardised(x), pn.asarray(y)), (standardised(xt), pn.asarray(yt))
+    return (standardized(x), pn.asarray(y)), (standardized(xt), pn.asarray(yt))
 
 
 def flat(split: Split) -> Split:
@@ -200,13 +200,13 @@ def draw_curves(curves: Curves, found: float, args: argparse.Namespace) -> None:
         zip(figure.subplots(1, 2), ("cross-entropy (nats)", "accuracy (%)"), strict=True)
     ):
         names = ("training batch", "random test batch")
-        for name, curve, colour, style in zip(names, curves, COLOURS, STYLES, strict=False):
+        for name, curve, color, style in zip(names, curves, COLORS, STYLES, strict=False):
             values = np.array([float(pair[k]) for pair in curve]) * (1, 100)[k]
             width = min(SMOOTH, len(values))
             means = np.convolve(values, np.ones(width) / width, mode="valid")
-            axes.plot(values, color=colour, alpha=0.15, linewidth=0.5)
+            axes.plot(values, color=color, alpha=0.15, linewidth=0.5)
             label = f"{name}, mean of {width} iterations"
-            axes.plot(np.arange(len(means)) + width // 2, means, style, color=colour, label=label)
+            axes.plot(np.arange(len(means)) + width // 2, means, style, color=color, label=label)
         axes.set(xlabel=f"iterations, of {BATCH} images each", ylabel=quantity)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylim(1, 3)  # the first losses would flatten the others

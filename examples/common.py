@@ -24,9 +24,9 @@ from portanet import data
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Colours of Okabe and Ito, which colour-blind readers can tell apart; with the line styles below
+# Colors of Okabe and Ito, which color-blind readers can tell apart; with the line styles below
 # they serve for many curves.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
 
 

@@ -43,7 +43,7 @@ class Settings(NamedTuple):
     optimizer: str = "adam"  # or "nesterov", both with the rate in one cycle; "sgd": always lr
     bound: float | None = None  # weights and biases start within ±bound; None: ±1/√fan_in
     images: int | None = None  # how many to train on; None: all
-    raw: bool = False  # pixels from 0 to 255; else centred and scaled
+    raw: bool = False  # pixels from 0 to 255; else centered and scaled
     augment: bool = False  # rotate, scale and shift the images a little, anew each epoch
 
 
@@ -101,7 +101,7 @@ def load(choice: str) -> Digits:
     low, high = labels.min(), labels.max()
     if images.shape[1:] != (1, 28, 28) or len(images) < FEWEST or low < 0 or high > 9:
         raise data.DataError(
-            f"{choice}: expected at least {FEWEST} grey images (N, 28, 28) with labels 0 to 9, got "
+            f"{choice}: expected at least {FEWEST} gray images (N, 28, 28) with labels 0 to 9, got "
             f"images (N, C, H, W) = {images.shape} with labels {low} to {high}"
         )
     # Shuffled, for it may be sorted by label; always alike, so that no seed trains on test images.
@@ -135,7 +135,7 @@ def split(digits: Digits, settings: Settings) -> Split:
     n = held_out(digits.train[0])
     end = None if settings.images is None else n + settings.images
     images, labels = digits.train[0][:end], digits.train[1][:end]
-    # Centred and scaled by the training images: the first steps then go the right way at once.
+    # Centered and scaled by the training images: the first steps then go the right way at once.
     mean, std = float(images.mean()), float(images.std()) or 1.0
     if settings.raw:
         mean, std = 0.0, 1 / 255

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare optimizers and regularisers on MNIST: one table and one plot.
+"""Compare optimizers and regularizers on MNIST: one table and one plot.
 
 The network is 784–100–30–10 on pixels in [0, 1], with weights from N(0, √(6 / (fan_in + fan_out))),
 which is a standard deviation, and batches of 100. All variants start from the same weights and see
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from common import (
-    COLOURS,
+    COLORS,
     STYLES,
     guarded,
     in_order,
@@ -161,9 +161,9 @@ def draw(path: Path, outcomes: dict[str, Outcome]) -> None:
     for (title, names), axes in zip(families.items(), panels, strict=False):
         if first not in names:
             curve(axes, outcomes[first], color="0.7", linewidth=3, label=first)
-        for name, colour, style in zip(names, COLOURS, STYLES * 2, strict=False):
+        for name, color, style in zip(names, COLORS, STYLES * 2, strict=False):
             label = f"{name} {1 - outcomes[name].best:.2%}"
-            curve(axes, outcomes[name], color=colour, linestyle=style, label=label)
+            curve(axes, outcomes[name], color=color, linestyle=style, label=label)
         axes.set(title=title, xlabel="epoch", ylabel="test error [%]", yscale="log")
         axes.yaxis.set_major_locator(FixedLocator((0.5, 1, 2, 3, 5, 10, 20, 50)))
         axes.yaxis.set_major_formatter("{x:g}")

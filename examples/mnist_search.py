@@ -121,14 +121,14 @@ def draw(path: Path, attempts: list[Attempt], target: float) -> None:
     shown = sampled(attempts)
     figure = Figure(figsize=(7.2, 4), layout="constrained")
     axes = figure.subplots()
-    # From dark to light in their order, which the colour-blind see as well.
-    colours = matplotlib.colormaps["viridis"].resampled(len(shown) + 1)
+    # From dark to light in their order, which the color-blind see as well.
+    colors = matplotlib.colormaps["viridis"].resampled(len(shown) + 1)
     for k, a in enumerate(shown):
         epochs = range(1, len(a.accuracy) + 1)
         accuracy = [min(max(value, LOWEST), HIGHEST) for value in a.accuracy]
         label = f"{a.number}: {a.bound:.3g}, {a.lr:.3g}"
         style = STYLES[k % len(STYLES)] + MARKERS[k % len(MARKERS)]
-        axes.plot(epochs, accuracy, style, color=colours(k), label=label)
+        axes.plot(epochs, accuracy, style, color=colors(k), label=label)
     axes.axhline(min(target, HIGHEST), color="0.4", linewidth=1, label=f"target {target:g}")
     axes.set_yscale("logit")  # which has neither 0 nor 1; 0.95 is as far from 0.9 as 0.9 from 0.8
     low, high = axes.get_ylim()

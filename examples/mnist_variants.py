@@ -2,7 +2,7 @@
 
 Optimizers and layers are here as their papers have them. In the study some are not: its Adadelta
 mixes the two means up, its Nadam squares the gradient, its AMSGrad has no use for its maximum, and
-its batch normalisation starts with a scale of 0 and never learns.
+its batch normalization starts with a scale of 0 and never learns.
 """
 
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 """Read house numbers with one hidden layer, and compare SGD, momentum, Adam and dropout.
 
 The network: flatten, linear 3072–512, leaky ReLU, linear 512–10, softmax cross-entropy, on the
-32×32 colour images of SVHN, or of CIFAR-10 by --data cifar10. Each variant starts from the same
+32×32 color images of SVHN, or of CIFAR-10 by --data cifar10. Each variant starts from the same
 weights; the epoch that validates best is kept. The weights of the best variant are saved, loaded
 by name into a new network, and tested again. With --settings published the rates are those of the
 study that this follows, and stay constant; by default they rise and fall in one cycle.
@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from common import (
-    COLOURS,
+    COLORS,
     STYLES,
     guarded,
     parsed,
@@ -63,7 +63,7 @@ EPOCHS = {"tuned": 5, "published": 30}
 
 
 class Pictures(NamedTuple):
-    """Images (N, 3, 32, 32), centred and scaled, with their labels."""
+    """Images (N, 3, 32, 32), centered and scaled, with their labels."""
 
     name: str
     train: Split
@@ -191,13 +191,13 @@ def draw(results: dict[str, Result], images: str, args: argparse.Namespace) -> N
 
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for (name, result), colour, style in zip(results.items(), COLOURS, STYLES, strict=False):
+    for (name, result), color, style in zip(results.items(), COLORS, STYLES, strict=False):
         history = result.history
         epochs = range(1, len(history) + 1)
         loss, validation = history["loss"], [100 * a for a in history["val_accuracy"]]
-        left.plot(epochs, loss, style, color=colour, label=f"{name}, test {result.test:.1%}")
-        right.plot(epochs, validation, style, color=colour)
-        right.plot(result.epoch, validation[result.epoch - 1], "o", color=colour)
+        left.plot(epochs, loss, style, color=color, label=f"{name}, test {result.test:.1%}")
+        right.plot(epochs, validation, style, color=color)
+        right.plot(result.epoch, validation[result.epoch - 1], "o", color=color)
     left.set(ylabel="training cross-entropy (nats)", title="loss, with dropout where there is one")
     right.set(ylabel="validation accuracy (%)", title="accuracy; a dot marks the epoch kept")
     for axes in (left, right):

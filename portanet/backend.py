@@ -18,7 +18,7 @@ from portanet.memory import of_process
 from portanet.pickling import Remade
 from portanet.random import Key as Key
 from portanet.random import Shape as Shape
-from portanet.registry import known, place
+from portanet.registry import find_backend, known
 
 
 class BackendError(RuntimeError):
@@ -123,7 +123,7 @@ class Backend(Remade, Kernels):
 
         if dtype is not None:
             dtype = real_dtype(self.xp, dtype)
-        source = place(x)
+        source = find_backend(x)
         here = source is not None and (source.name, source.device) == (self.name, self.device)
         # NumPy's own arrays take the longer way, which makes plain ones of scalars, subclasses and
         # foreign byte orders; it copies no more than this one.
@@ -226,9 +226,9 @@ def backend_of(array: Array, *others: Array) -> Backend:
     Raises TypeError for what is not an array of a known library, and BackendMismatchError where
     two arrays live apart.
     """
-    here = place(array)
+    here = find_backend(array)
     for other in others:
-        if place(other) is not here:
+        if find_backend(other) is not here:
             raise BackendMismatchError(
                 f"arrays of {backend_of(array)} and of {backend_of(other)} met in one call; move "
                 "one: portanet.asarray(…) moves data, model.to(…) a model"

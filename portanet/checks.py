@@ -21,7 +21,7 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class Named(ABCMeta):
+class CheckedOptions(ABCMeta):
     """Metaclass: a call with an unknown option raises TypeError and suggests the known one.
 
     Objects show their options, too, where their class does not say how it is shown.
@@ -83,8 +83,8 @@ def check_options(who: str, function: Any, options: dict[str, Any]) -> None:
             raise TypeError(f"{who} has no option {option!r}; {hint(option, known)}")
 
 
-def one_of_them(method: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Check a method's options as `Named` does a class's; `help` shows the method as it is."""
+def checks_options(method: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Check a method's options as `CheckedOptions` does a class's; `help` shows it as it is."""
 
     @wraps(method)
     def checked(*args: Given.args, **options: Given.kwargs) -> Result:

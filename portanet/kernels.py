@@ -42,14 +42,14 @@ class Kernels:
         return matrix @ self._columns(matrix, x, window)
 
     def convolve_weight_grad(self, dy: Array, x: Array, window: Window) -> Array:
-        """Return ``dy @ columnsᵀ``: the gradient of `convolve` by the matrix, in its shape.
+        """Return ``dy @ columnsᵀ``: dL/dmatrix of `convolve`, in the matrix's shape.
 
         `dy` has the shape of the product.
         """
         return dy @ self.xp.matrix_transpose(self._columns(dy, x, window))
 
     def convolve_input_grad(self, matrix: Array, dy: Array, shape: Image, window: Window) -> Array:
-        """Return ``matrixᵀ @ dy`` added back to the pixels: the gradient of `convolve` by x.
+        """Return ``matrixᵀ @ dy`` added back to the pixels: dL/dx of `convolve`.
 
         `dy` has the shape of the product, and `shape` is x's: (N, C, H, W).
         """

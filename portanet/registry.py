@@ -58,7 +58,7 @@ def known() -> dict[str, type["Backend"]]:
     return classes
 
 
-def place(array: Any) -> "Backend | None":
+def find_backend(array: Any) -> "Backend | None":
     """Return the backend of one array, or None for anything else."""
     try:
         device_key, backends = _places[type(array)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from portanet.backend import backend_of
 from portanet.durable import write_whole
-from portanet.registry import place
+from portanet.registry import find_backend
 
 SCHEMA = 1  # goes up when older versions of portanet could not read, or would misread, the file
 NEEDS = "0.1.0"  # the first version of portanet that reads this schema
@@ -154,7 +154,7 @@ def _packed(part: Any, where: str, arrays: dict[str, Any]) -> Any:
     if isinstance(part, (list, tuple)) and not floats:
         values = [_packed(value, f"{where}.{k}", arrays) for k, value in enumerate(part)]
         return {TUPLE: values} if isinstance(part, tuple) else values
-    if not floats and place(part) is None:
+    if not floats and find_backend(part) is None:
         raise TypeError(f"state {where!r}: cannot be saved: {type(part).__name__}")
     if where in arrays:
         raise TypeError(f"state {where!r}: two arrays have this name")

@@ -65,7 +65,7 @@ class Standardized(nn.Layer):
         return y, pullback
 
 
-class Centred(nn.Layer):
+class Centered(nn.Layer):
     """y = x − m, where m follows the means of the batches."""
 
     def __init__(self) -> None:
@@ -355,19 +355,19 @@ class PromotingNumber(nn.Layer):
         return x * two, lambda dy: (dy * two, {})
 
 
-class PromotingBuffer(Centred):
+class PromotingBuffer(Centered):
     def followed(self, mean: Any) -> Any:
         backend = backend_of(mean)
         return backend.asarray(mean, str(backend.floats[-1]).rpartition(".")[2])
 
 
-class NoBuffer(Centred):
+class NoBuffer(Centered):
     def vjp(self, x: Any, ctx: nn.Context) -> Any:
         ctx.updates[self, "gone"] = x
         return super().vjp(x, ctx)
 
 
-class ChangingBuffer(Centred):
+class ChangingBuffer(Centered):
     def followed(self, mean: Any) -> Any:
         self.buffers["mean"] = mean
         return mean
@@ -425,7 +425,7 @@ class KeepingItsCycle(Cyclic):
         return self.double(x), lambda dy: (self.double(dy), {})
 
 
-class KeepingItsContext(Centred):
+class KeepingItsContext(Centered):
     def vjp(self, x: Any, ctx: nn.Context) -> Any:
         y, inner = super().vjp(x, ctx)
         return y, lambda dy: inner(dy) if ctx.needs_pullback else None

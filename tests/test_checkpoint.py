@@ -169,7 +169,7 @@ def test_the_weights_of_a_run_can_be_read(tmp_path):
     np.testing.assert_array_equal(arrays["weight"], layer.params["weight"])
 
 
-class Named(nn.Layer):
+class CheckedOptions(nn.Layer):
     def __init__(self, *names):
         for name in names:
             self.add_parameter(name, (2,), nn.Ones())
@@ -177,7 +177,7 @@ class Named(nn.Layer):
 
 def test_any_name_can_be_saved(path):
     names = ("file", "args", "kwds", "x", "x_npy", "allow_pickle", "größe")
-    saved, loaded = Named(*names), Named(*names)
+    saved, loaded = CheckedOptions(*names), CheckedOptions(*names)
     for i, name in enumerate(names):
         saved.params[name] = np.array([i, -i], dtype="f4")
     pn.save_weights(saved, path)

@@ -213,7 +213,7 @@ def assert_same_bits(got: Any, expected: Any) -> None:
     assert got.tobytes() == expected.tobytes()
 
 
-# --- normalisation -------------------------------------------------------------------------------
+# --- normalization -------------------------------------------------------------------------------
 
 # Of 4096 numbers a block makes one slice: several slices, one that is full, one that is not.
 NORMALIZED = [(100, 3, 9, 7), (64, 1, 8, 8), (5, 3), (2, 17), (4, 2, 3), (1, 2, 1, 2)]
@@ -287,7 +287,7 @@ def test_normalize(device: Device, shape: Any, dtype: str) -> None:
     )
 
 
-def test_normalisation_in_fewer_blocks_than_channels(device: Device, monkeypatch: Any) -> None:
+def test_normalization_in_fewer_blocks_than_channels(device: Device, monkeypatch: Any) -> None:
     monkeypatch.setattr(portanet_cupy.compiler, "_ROWS", 2)
     test_moments(device, (2, 5, 3), "float64")
     del device.launched[:]
@@ -310,7 +310,7 @@ def test_channels_of_more_slices_than_threads(device: Device, monkeypatch: Any) 
     assert [name for _, name in device.launched].count("row_sums") == 1
 
 
-def test_normalisation_of_no_samples(device: Device) -> None:
+def test_normalization_of_no_samples(device: Device) -> None:
     x, ones = (device.backend.asarray(np.ones(n), "float32") for n in ((0, 3, 2), 3))
     y, back = normalization.normalize(
         device.backend.xp, x, ones, ones, 1e-5, ones, ones, of_batch=False
@@ -873,7 +873,7 @@ def cupy_backend(device: Device) -> Iterator[str]:
 
 
 def one_step() -> tuple[dict[str, Any], Any]:
-    """Return a network's arrays after a step of training, and the gradient by its input."""
+    """Return a network's arrays after a step of training, and its input's gradient."""
     model = nn.Sequential(
         {
             "conv": nn.Conv2d(2, 4, 3, padding=1),

@@ -59,7 +59,7 @@ RIGHT: dict[str, tuple[tuple[str, ...], set[str]]] = {  # the options, and what 
     "Squared": (FLOATS, set()),
     "Product": (FLOATS, set()),
     "Standardized": (FLOATS, {ALONE}),
-    "Centred": (FLOATS, {ALONE}),
+    "Centered": (FLOATS, {ALONE}),
     "Noisy": (FLOATS, set()),
     "Skip": (FLOATS, set()),
     "Cyclic": (FLOATS, set()),
@@ -204,7 +204,7 @@ def test_two_passes_that_differ_are_compared_with_nothing(
     ("layer", "message"),
     [
         (nn.Sequential(nn.Tanh(), own_layers.Standardized()), "the layer couples its samples"),
-        (nn.Sequential(nn.Tanh(), own_layers.Centred()), "the layer couples its samples"),
+        (nn.Sequential(nn.Tanh(), own_layers.Centered()), "the layer couples its samples"),
         (own_layers.Total(), "y has no row for each sample"),
         (own_layers.Pairs(), "runs on no single sample: ValueError: Pairs: needs two samples"),
     ],
@@ -268,7 +268,7 @@ def test_a_kink_within_a_step_is_no_fault() -> None:
         ("Product", "1 times the input (x 1)"),  # and not the weight
         ("Noisy", "1 times the input (mask 1)"),
         ("Standardized", "1.2 times the input (y 1, inverse 0.2)"),
-        ("Centred", "0 times the input"),
+        ("Centered", "0 times the input"),
         ("KeepingColumns", "3.75 times the input (columns 3.75)"),  # of which a view is kept
     ],
 )
@@ -300,7 +300,7 @@ def test_without_array_api_strict_its_lines_are_skipped(
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_layer_and_the_selection_stay_as_they_are(library: Any, training: bool) -> None:
-    layer = nn.Sequential(own_layers.Centred(), own_layers.Squared())
+    layer = nn.Sequential(own_layers.Centered(), own_layers.Squared())
     layer.forward(library.array(X), training=training)
     arrays = {**layer.params, **layer.buffers}
     before = {name: library.host(array) for name, array in arrays.items()}

@@ -702,7 +702,7 @@ def test_saturated_activations_are_exact_and_silent(place: Any, dtype: str) -> N
         assert np.all(np.isfinite(place.host(pullback(dy)[0])))
 
 
-def test_batch_norm_normalises_each_channel(place: Any) -> None:
+def test_batch_norm_normalizes_each_channel(place: Any) -> None:
     x = place.array(5.0 + 3.0 * numbers("x", (8, 3, 4, 4)))
     y = place.host(nn.BatchNorm2d(3).vjp(x, context(True))[0])
     np.testing.assert_allclose(y.mean(axis=(0, 2, 3)), 0.0, atol=1e-5)

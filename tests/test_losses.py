@@ -27,7 +27,7 @@ def arrays(case: LossCase, place: Any) -> tuple[Any, Any, Any]:
 
 
 def a_dvalue(case: LossCase, place: Any) -> Any:
-    """Return a gradient by the loss's value: a number, or an array where it is one."""
+    """Return a gradient of the loss's value: a number, or an array where the value is one."""
     return place.array(numbers("dvalue", case.value)) if case.value else 0.7
 
 

@@ -18,7 +18,7 @@ MEBIBYTE = 2**20
 
 
 def grown(backend: pn.Backend) -> tuple[Any, Any, Any]:
-    """Return the memory before 64 MiB are taken, while they are, and afterwards."""
+    """Return the memory before 64 MiB are taken, while they are, and afterward."""
     before = backend.memory()
     x = backend.xp.ones((64 * MEBIBYTE // 8,), dtype=backend.xp.float64, device=backend.device)
     backend.synchronize()

@@ -195,7 +195,7 @@ def test_normal_has_its_moments() -> None:
     check_moments(x[: N // 2] * x[N // 2 :], [0.0, 1.0])  # the two halves share their radius
 
 
-def test_neighbours_are_independent() -> None:
+def test_neighbors_are_independent() -> None:
     for x in (Key(1).uniform((N,)) - 0.5, Key(1).uniform((N,), "float32") - 0.5):
         check_moments(x[1:] * x[:-1], [0.0])
 

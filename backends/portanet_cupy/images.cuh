@@ -3,7 +3,7 @@
 // padding TOP and LEFT and the dilations DH and DW are constants. So loops unroll and a division by
 // the stride costs nothing.
 //
-// Neighbouring threads take neighbouring samples, then pixels of a row: what a warp reads and
+// Neighboring threads take neighboring samples, then pixels of a row: what a warp reads and
 // writes is contiguous. blockIdx.y counts rows and blockIdx.z channels. Every element of a result
 // is written by one thread, which gathers what it needs: nothing is added by atomics, and sums come
 // in the order of the generic version.

@@ -1,4 +1,4 @@
-"""Arrays with the batch innermost in memory: neighbouring threads take neighbouring samples."""
+"""Arrays with the batch innermost in memory: neighboring threads take neighboring samples."""
 
 from typing import Any
 

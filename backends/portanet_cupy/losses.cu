@@ -1,7 +1,7 @@
 // Softmax and cross-entropy in one pass over scores whose classes come first in memory: (K, M).
 //
-// Each thread has a sample (or a pixel) of its own and walks through its classes; neighbouring
-// threads read neighbouring samples. t holds the targets' probabilities, weighted.
+// Each thread has a sample (or a pixel) of its own and walks through its classes; neighboring
+// threads read neighboring samples. t holds the targets' probabilities, weighted.
 
 extern "C" __global__ void cross_entropy(
     const real* scores, const real* t, real* losses, real* d, long long K, long long M)

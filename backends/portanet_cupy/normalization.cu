@@ -1,4 +1,4 @@
-// Batch normalisation of arrays that hold each channel's M numbers together: (C, M).
+// Batch normalization of arrays that hold each channel's M numbers together: (C, M).
 //
 // A channel is cut into slices of a block's THREADS x EACH numbers; blockIdx.x counts slices and
 // blockIdx.y channels. Sums are trees: the same in every run, with no atomics. They are taken of
@@ -82,7 +82,7 @@ extern "C" __global__ void normalize(
     }
 }
 
-// The sums of dy n and of dy over each slice, with n the normalised x.
+// The sums of dy n and of dy over each slice, with n the normalized x.
 extern "C" __global__ void slice_sums(
     const real* dy, const real* x, const real* mean, const real* var, real* products, real* sums,
     double eps, wide C, wide M)

@@ -1,4 +1,4 @@
-"""Batch normalisation in few kernels; `normalization.cu` says how they work."""
+"""Batch normalization in few kernels; `normalization.cu` says how they work."""
 
 from math import prod
 from typing import Any

@@ -19,7 +19,7 @@ __device__ void philox(word* v, word key0, word key1)
 }
 
 // out is (F, N) in memory. Column n belongs to sample first + n, which has `blocks` blocks of its
-// own: 4 numbers each, 8 of 32 bits. A thread makes a block, neighbours for neighbouring samples.
+// own: 4 numbers each, 8 of 32 bits. A thread makes a block, neighbors for neighboring samples.
 extern "C" __global__ void uniform(
     real* out, long long key0, long long key1, long long first, long long blocks, long long F,
     long long N)

@@ -14,10 +14,10 @@ from portanet.data.transform import Transform
 
 
 class RandomAffine(Transform):
-    """Rotates, scales and shifts each image about its centre.
+    """Rotates, scales and shifts each image about its center.
 
     The pixel at p of y is that of x at R⁻¹ (p − t) / s, with rotation R by φ, shift t and scale s;
-    p is measured from the centre, rightwards and downwards.
+    p is measured from the center, rightwards and downwards.
 
     Args:
         degrees: φ is drawn from [−degrees, degrees], or from (low, high); clockwise.
@@ -38,7 +38,7 @@ class RandomAffine(Transform):
         scale: Range = (1.0, 1.0),
         fill: float = 0.0,
     ) -> None:
-        self.degrees = span("degrees", degrees, centre=0.0)
+        self.degrees = span("degrees", degrees, center=0.0)
         self.translate = two("translate", translate, 0.0, 1.0)
         self.scale = span("scale", scale, least=0.0)
         if self.scale[0] == 0.0:
@@ -62,7 +62,7 @@ class RandomAffine(Transform):
 
 
 class RandomRotation(Transform):
-    """Rotates each image about its centre.
+    """Rotates each image about its center.
 
     Args:
         degrees: the angle is drawn from [−degrees, degrees], or from (low, high);
@@ -75,7 +75,7 @@ class RandomRotation(Transform):
     draws = 1
 
     def __init__(self, degrees: float | Range, fill: float = 0.0) -> None:
-        self.degrees = span("degrees", degrees, centre=0.0)
+        self.degrees = span("degrees", degrees, center=0.0)
         self.fill = number("fill", fill, low=-inf)
 
     def apply(self, backend: Backend, x: Array, u: Any) -> Array:
@@ -95,14 +95,14 @@ def resample(x: Array, matrices: Any, fill: float = 0.0) -> Array:
     """Return images whose pixel at p is that of `x` at ``matrix @ (p, 1)``, interpolated.
 
     Bilinear, between the four pixels around; those outside of the image are `fill`. p is measured
-    in pixels from the centre, rightwards and downwards.
+    in pixels from the center, rightwards and downwards.
 
     Shapes: x and the result (N, C, H, W); `matrices` (N, 2, 3), a NumPy array.
     """
     backend = backend_of(x)
     xp, (n, c, h, w) = backend.xp, x.shape
     # A border instead of masks. After the image it is one pixel wider, so that the last place
-    # within it has a neighbour, too.
+    # within it has a neighbor, too.
     image = bordered(xp, x, 1, 2, fill)
     width = image.shape[3]
     matrices = backend.asarray(matrices, dtype_name(x))

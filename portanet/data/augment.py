@@ -11,7 +11,7 @@ from portanet.data.pixels import bordered, gather, limited, numbered
 from portanet.data.ranges import Range, between, span
 from portanet.data.transform import Transform
 
-GREY = (0.2989, 0.587, 0.114)  # the weights of red, green and blue in a pixel's grey value
+GRAY = (0.2989, 0.587, 0.114)  # the weights of red, green and blue in a pixel's gray value
 
 
 class RandomHorizontalFlip(Transform):
@@ -74,7 +74,7 @@ class RandomCrop(Transform):
 
 
 class Cutout(Transform):
-    """Covers a rectangle of each image; its centre is a random pixel, so it may be cut off.
+    """Covers a rectangle of each image; its center is a random pixel, so it may be cut off.
 
     Args:
         size: the rectangle's height and width; one number is both.
@@ -109,8 +109,8 @@ class ColorJitter(Transform):
     """Changes the brightness, then the contrast, of images whose pixels are in [0, 1].
 
     y = clip(b x), then y = clip(k y + (1 − k) m), where clip limits to [0, 1] and m is the mean of
-    the image's grey values, 0.2989 R + 0.587 G + 0.114 B. (torchvision draws which comes first.)
-    Pixels are standardised after it, not before.
+    the image's gray values, 0.2989 R + 0.587 G + 0.114 B. (torchvision draws which comes first.)
+    Pixels are standardized after it, not before.
 
     Args:
         brightness: b is drawn from [max(0, 1 − brightness), 1 + brightness], or from (low, high).
@@ -122,8 +122,8 @@ class ColorJitter(Transform):
     draws = 2
 
     def __init__(self, brightness: float | Range = 0.0, contrast: float | Range = 0.0) -> None:
-        self.brightness = span("brightness", brightness, least=0.0, centre=1.0)
-        self.contrast = span("contrast", contrast, least=0.0, centre=1.0)
+        self.brightness = span("brightness", brightness, least=0.0, center=1.0)
+        self.contrast = span("contrast", contrast, least=0.0, center=1.0)
 
     def apply(self, backend: Backend, x: Array, u: Any) -> Array:
         """Return the images in another light."""
@@ -135,5 +135,5 @@ class ColorJitter(Transform):
         y = limited(xp, b * x, 1.0)
         mean = xp.mean(y, axis=(2, 3), keepdims=True)
         if c == 3:
-            mean = sum(weight * mean[:, i : i + 1, :, :] for i, weight in enumerate(GREY))
+            mean = sum(weight * mean[:, i : i + 1, :, :] for i, weight in enumerate(GRAY))
         return limited(xp, k * y + (1.0 - k) * mean, 1.0)

@@ -18,7 +18,7 @@ RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, the green and the bl
 
 
 def load_cifar10(root: AnyPath | None = None, *, download: bool = True) -> tuple[Split, Split]:
-    """Return CIFAR-10's 50 000 colour photographs to train on and its 10 000 to test.
+    """Return CIFAR-10's 50 000 color photographs to train on and its 10 000 to test.
 
     The labels: 0 airplane, 1 automobile, 2 bird, 3 cat, 4 deer, 5 dog, 6 frog, 7 horse, 8 ship,
     9 truck.

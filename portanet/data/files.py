@@ -69,7 +69,7 @@ def locate(
         spellings: gives the names under which a file may lie.
 
     Raises DataNotFoundError where a file is missing and cannot be downloaded, and where the folder
-    of all data sets is missing: it may be misspelt, so that only the cache folder is created.
+    of all data sets is missing: it may be misspelled, so that only the cache folder is created.
     """
     root = folder.parent
     if root != _cache_root() and not os.path.isdir(root):

@@ -16,7 +16,7 @@ from portanet.data.files import AnyPath, DataError, DataNotFoundError
 
 CHUNK = 1 << 20  # bytes
 HEADER = 1 << 16  # bytes, of which NumPy takes 10 000
-# Any file may expand to ROOM bytes, a large one to FOLD times its own. Images of few colours reach
+# Any file may expand to ROOM bytes, a large one to FOLD times its own. Images of few colors reach
 # 100 times; zeros, of which bombs are made, 1000 times.
 ROOM = 1 << 27
 FOLD = 256

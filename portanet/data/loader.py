@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from portanet.backend import Array, Backend, backend_of
-from portanet.checks import Named, flag, integer
+from portanet.checks import CheckedOptions, flag, integer
 from portanet.data.transform import apply, as_transform
 from portanet.random import Key
-from portanet.registry import place
+from portanet.registry import find_backend
 
 Batch = tuple[Array, ...]
 
 
-class DataLoader(metaclass=Named):
+class DataLoader(metaclass=CheckedOptions):
     """Cuts arrays of equal length into batches: ``for x, y in DataLoader((x, y), batch_size=32)``.
 
     Args:
@@ -117,7 +117,9 @@ class DataLoader(metaclass=Named):
         moved: dict[Backend, Array] = {}
         for backend in self._backends:
             if backend not in moved:
-                moved[backend] = indices if place(indices) is backend else backend.asarray(indices)
+                moved[backend] = (
+                    indices if find_backend(indices) is backend else backend.asarray(indices)
+                )
         return tuple(
             backend.xp.take(array, moved[backend], axis=0)
             for backend, array in zip(self._backends, self.arrays, strict=True)

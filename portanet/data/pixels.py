@@ -27,7 +27,7 @@ def numbered(xp: Any, image: Array, pixel: Array) -> Array:
 def gather(xp: Any, image: Array, index: Array, channel: int, skip: int = 0) -> Array:
     """Return pixels of one channel, or those `skip` places further on, as a vector.
 
-    One index serves all channels and neighbours: they lie at the same place in a view of the pixels
+    One index serves all channels and neighbors: they lie at the same place in a view of the pixels
     that begins later. To compute indices takes longer than to follow them.
     """
     start = channel * image.shape[2] * image.shape[3] + skip if image.shape[0] else 0

@@ -15,16 +15,16 @@ def two(what: str, value: Any, least: float, most: float = inf) -> Range:
     return number(what, value[0], least, most), number(what, value[1], least, most)
 
 
-def span(what: str, value: Any, least: float = -inf, centre: float | None = None) -> Range:
+def span(what: str, value: Any, least: float = -inf, center: float | None = None) -> Range:
     """Return (low, high) from a pair of numbers of at least `least`.
 
-    Where there is a `centre`, one number is a pair, too: how far the two are from it.
+    Where there is a `center`, one number is a pair, too: how far the two are from it.
     """
-    if centre is None or isinstance(value, (tuple, list)):
+    if center is None or isinstance(value, (tuple, list)):
         low, high = two(what, value, least)
     else:
         distance = number(what, value)
-        low, high = max(least, centre - distance), centre + distance
+        low, high = max(least, center - distance), center + distance
     if not -inf < low <= high < inf:
         raise ValueError(f"{what} must give a range from a low to a high number, got {value!r}")
     return low, high

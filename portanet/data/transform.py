@@ -12,14 +12,14 @@ from reprlib import repr as shortened
 from typing import Any, ClassVar, NoReturn
 
 from portanet.backend import Array, Backend, backend_of, dtype_name
-from portanet.checks import Named, instance, integer, listed
+from portanet.checks import CheckedOptions, instance, integer, listed
 from portanet.random import Key
-from portanet.registry import place
+from portanet.registry import find_backend
 
 Function = Callable[[Array, Key, int], Array]
 
 
-class Transform(metaclass=Named):
+class Transform(metaclass=CheckedOptions):
     """A random change of images: ``y = transform(x, key)``.
 
     The same `key`, a `portanet.Key`, gives the same change each time. Where x is a part of the
@@ -58,7 +58,7 @@ class Transform(metaclass=Named):
         raise error(f"{type(self).__name__}: {message}")
 
 
-class Compose(metaclass=Named):
+class Compose(metaclass=CheckedOptions):
     """Transforms one after another: ``Compose([RandomCrop(28, padding=2), Cutout(8)])``.
 
     Args:
@@ -92,7 +92,7 @@ def as_transform(expected: str, transform: Any) -> Function:
 def apply(transform: Function, x: Array, key: Key, first: int) -> Array:
     """Return what a transform makes of `x`, or raise TypeError where that is no array."""
     changed = transform(x, key, first)
-    if place(changed) is None:
+    if find_backend(changed) is None:
         got = shortened(changed)
         raise TypeError(f"the transform {transform!r} must return the changed x, got {got}")
     return changed

@@ -127,7 +127,7 @@ class Trial:
         return self.array(self._subject.inputs[number])
 
     def dy(self, y: Array, number: int = 0) -> Array:
-        """Return a pass's gradient by the output: far from uniform, which would hide faults."""
+        """Return dL/dy for the output of a pass: far from uniform, which would hide faults."""
         return self.array(self._subject.key.child("dy", number).normal(tuple(y.shape)))
 
     def context(self, training: bool, rng: str = "rng", **options: Any) -> Context:

@@ -1,4 +1,4 @@
-"""Layers, containers, losses and initialisations."""
+"""Layers, containers, losses and initializations."""
 
 from portanet.nn.activation import ELU, SELU, Hardtanh, LeakyReLU, PReLU, ReLU, ReLU6
 from portanet.nn.adaptive_pooling import (

@@ -124,7 +124,7 @@ class PReLU(Layer):
         init: the slopes at the start.
 
     Shapes: x and y (…) with one slope, (N, C, …) with one for each channel; params ``weight``
-    (num_parameters,). Weight decay would pull the slopes towards 0, which is ReLU. Source: He et
+    (num_parameters,). Weight decay would pull the slopes toward 0, which is ReLU. Source: He et
     al., "Delving deep into rectifiers", 2015.
     """
 

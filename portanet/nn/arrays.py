@@ -7,7 +7,7 @@ from portanet.backend import Array, backend_of, dtype_name
 
 
 class Arrays(dict[str, Array]):
-    """Named arrays: ``arrays["weight"] = values`` copies `values` into the existing array.
+    """CheckedOptions arrays: ``arrays["weight"] = values`` copies `values` into the existing array.
 
     So whoever else holds the array (an optimizer, a layer that shares it) sees the new values. The
     values may be of any backend and floating dtype; their shape must fit. Names cannot be added or

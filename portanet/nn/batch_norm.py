@@ -1,4 +1,4 @@
-"""Batch normalisation: statistics over the samples of a batch."""
+"""Batch normalization: statistics over the samples of a batch."""
 
 from math import prod
 
@@ -85,10 +85,10 @@ class _BatchNorm(Layer):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalisation over the batch and the length: y = w (x − mean) / √(var + eps) + b.
+    """Batch normalization over the batch and the length: y = w (x − mean) / √(var + eps) + b.
 
     In training, mean and var (biased) are the batch's for each channel, and the running statistics
-    move towards them: running ← (1 − momentum) · running + momentum · new, the new variance
+    move toward them: running ← (1 − momentum) · running + momentum · new, the new variance
     unbiased. In inference the running statistics are used.
 
     Args:
@@ -112,7 +112,7 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalisation over the batch, height and width: y = w (x − mean) / √(var + eps) + b.
+    """Batch normalization over the batch, height and width: y = w (x − mean) / √(var + eps) + b.
 
     Statistics, arguments, parameters, buffers and errors are those of `BatchNorm1d`, with one mean
     and one variance for each channel of the images.

@@ -110,7 +110,7 @@ class BCEWithLogitsLoss(Weighted, ElementwiseLoss):
     Args:
         weight: ω, by default 1: a number or an array that broadcasts to one sample's shape.
         reduction: "mean" over all numbers, "sum", or "none" for the array of the ℓ.
-        pos_weight: π, the weight of the positive class, as `weight`: above 1 it favours recall.
+        pos_weight: π, the weight of the positive class, as `weight`: above 1 it favors recall.
 
     Shapes: scores s and target t (N, …), equal; t in [0, 1], of any real dtype. The result has the
     scores' dtype. `sample_weight` (N,) weighs the samples (PyTorch takes them as `weight`, too).

@@ -19,8 +19,8 @@ class Sequential(Layer):
     layers. A layer may stand in several places: it has one set of parameters, and its gradients are
     summed.
 
-    Shapes: those of the children. Nothing before the first parameters computes a gradient by its
-    input unless the context asks for it.
+    Shapes: those of the children. Nothing before the first parameters computes dL/dx unless the
+    context asks for it.
     """
 
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:

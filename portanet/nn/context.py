@@ -15,13 +15,13 @@ Gradients = dict[str, Array]
 
 
 class Pullback(Protocol):
-    """The derivative of one call: from dy, the loss's gradient by the output, to (dx, grads).
+    """The derivative of one call: from dy = dL/dy, the loss's gradient, to (dx, grads).
 
     `dx` is None where it was not asked for; `grads` has the names and shapes of the parameters.
     """
 
     def __call__(self, dy: Array, /) -> tuple[Array, Gradients]:
-        """Return the gradients by the input and by each parameter."""
+        """Return dL/dx, and the gradient of each parameter by name."""
 
 
 class Context:

@@ -5,7 +5,7 @@ from threading import RLock
 from typing import Any, NoReturn, Self
 
 from portanet.backend import Array
-from portanet.checks import Named, lengths, number
+from portanet.checks import CheckedOptions, lengths, number
 from portanet.nn.arrays import Arrays
 from portanet.nn.initialization import Initialization, initialization
 from portanet.nn.parameter import Buffer, Parameter
@@ -15,7 +15,7 @@ from portanet.selection import get_backend
 _drawing = RLock()  # threads that need a layer's arrays first shall see the same ones
 
 
-class DeclaredArrays(metaclass=Named):
+class DeclaredArrays(metaclass=CheckedOptions):
     """What every layer knows of its own parameters and buffers.
 
     A layer *describes* its arrays; they are drawn by `initialize`, or, with seed 0, when first

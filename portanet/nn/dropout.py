@@ -60,7 +60,7 @@ class Dropout(_Dropout):
 class Dropout2d(_Dropout):
     """In training, zeros each channel of each image with probability p; else as `Dropout`.
 
-    Neighbouring pixels say much the same, so dropping single ones would leave out little.
+    Neighboring pixels say much the same, so dropping single ones would leave out little.
 
     Args:
         p: the probability that a channel is zero, in [0, 1].

@@ -12,7 +12,7 @@ from portanet.nn.loss import Loss, LossPullback, reduction_named
 class ElementwiseLoss(Loss):
     """A loss with a term ℓ(s, t) for each score s and its target t; a mean is over all of them.
 
-    A subclass says what ℓ and its derivative by s are, each in one formula, a static method::
+    A subclass says what ℓ and dℓ/ds are, each in one formula, a static method::
 
         class LogCosh(nn.ElementwiseLoss):
             @staticmethod

@@ -5,7 +5,7 @@ from reprlib import repr as shortened
 from typing import Any, ClassVar
 
 from portanet.backend import Array, Backend
-from portanet.registry import place
+from portanet.registry import find_backend
 from portanet.selection import get_backend
 
 
@@ -19,7 +19,7 @@ class Fixed:
     """
 
     def __init__(self, what: str, values: Any) -> None:
-        source = place(values)
+        source = find_backend(values)
         # As Python's numbers: what is selected now, such as float32, must not round them.
         self._values = deepcopy(values) if source is None else source.to_numpy(values).tolist()
         self._arrays: dict[tuple[Backend, Any], Array] = {}

@@ -1,6 +1,6 @@
 """The distributions that initial parameters are drawn from.
 
-An initialisation is called with a key, a shape and the parameter's fans, and returns a host array
+An initialization is called with a key, a shape and the parameter's fans, and returns a host array
 (float64), or one number for all elements, so that a network starts the same on every backend. For a
 weight (out, in/groups, kh, kw) fan_in = in/groups · kh · kw and fan_out = out · kh · kw, as in
 PyTorch; a bias has its weight's.
@@ -10,7 +10,7 @@ from math import inf, sqrt
 from reprlib import repr as shortened
 from typing import Any, Protocol
 
-from portanet.checks import Named, number
+from portanet.checks import CheckedOptions, number
 from portanet.random import Key, Shape
 
 
@@ -22,7 +22,7 @@ class Initialization(Protocol):
 
 
 def initialization(what: str, given: Any) -> Initialization:
-    """Return `given` as an initialisation: a number stands for `Constant`."""
+    """Return `given` as an initialization: a number stands for `Constant`."""
     if isinstance(given, int | float):
         return Constant(given)
     if not callable(given) or isinstance(given, type):
@@ -37,7 +37,7 @@ def _uniform(key: Key, shape: Shape, bound: float) -> Any:
     return (key.uniform(shape) * 2.0 - 1.0) * bound
 
 
-class Constant(metaclass=Named):
+class Constant(metaclass=CheckedOptions):
     """Every element is `value`."""
 
     def __init__(self, value: float) -> None:
@@ -61,7 +61,7 @@ class Ones(Constant):
         super().__init__(1.0)
 
 
-class Uniform(metaclass=Named):
+class Uniform(metaclass=CheckedOptions):
     """Uniform in [−bound, bound]."""
 
     def __init__(self, bound: float) -> None:
@@ -71,7 +71,7 @@ class Uniform(metaclass=Named):
         return _uniform(key, shape, self.bound)
 
 
-class Normal(metaclass=Named):
+class Normal(metaclass=CheckedOptions):
     """Normal with mean 0 and standard deviation `std`."""
 
     def __init__(self, std: float) -> None:
@@ -81,7 +81,7 @@ class Normal(metaclass=Named):
         return key.normal(shape) * self.std
 
 
-class FanInUniform(metaclass=Named):
+class FanInUniform(metaclass=CheckedOptions):
     """Uniform in ±1/√fan_in: PyTorch's default for weights and biases of Linear and Conv2d.
 
     PyTorch writes it for weights as ``kaiming_uniform_(a=√5)`` (LeCun et al., "Efficient
@@ -92,7 +92,7 @@ class FanInUniform(metaclass=Named):
         return _uniform(key, shape, 1.0 / sqrt(fan_in))
 
 
-class HeUniform(metaclass=Named):
+class HeUniform(metaclass=CheckedOptions):
     """Uniform in ±gain·√(3/fan_in), gain √2 by default: variance 2/fan_in, for ReLU.
 
     Source: He et al., "Delving deep into rectifiers", 2015.
@@ -105,7 +105,7 @@ class HeUniform(metaclass=Named):
         return _uniform(key, shape, self.gain * sqrt(3.0 / fan_in))
 
 
-class HeNormal(metaclass=Named):
+class HeNormal(metaclass=CheckedOptions):
     """Normal with standard deviation gain/√fan_in, gain √2 by default, for ReLU.
 
     Source: He et al., "Delving deep into rectifiers", 2015.
@@ -118,7 +118,7 @@ class HeNormal(metaclass=Named):
         return key.normal(shape) * (self.gain / sqrt(fan_in))
 
 
-class GlorotUniform(metaclass=Named):
+class GlorotUniform(metaclass=CheckedOptions):
     """Uniform in ±gain·√(6/(fan_in + fan_out)).
 
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
@@ -132,7 +132,7 @@ class GlorotUniform(metaclass=Named):
         return _uniform(key, shape, self.gain * sqrt(6.0 / (fan_in + fan_out)))
 
 
-class GlorotNormal(metaclass=Named):
+class GlorotNormal(metaclass=CheckedOptions):
     """Normal with standard deviation gain·√(2/(fan_in + fan_out)).
 
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural

@@ -32,7 +32,7 @@ class Layer(Weights):
                 return self.act(self.conv(x) + x)
 
     A layer whose output for a sample depends on the other samples of its batch, as batch
-    normalisation's does, sets ``couples_samples = True`` in its class: else a Trainer may cut
+    normalization's does, sets ``couples_samples = True`` in its class: else a Trainer may cut
     batches into parts, and the layer would see these. `portanet.check_layer` finds that out.
 
     The rest is what notebooks want: ``layer(x)`` for inference, ``forward`` and ``backward`` with

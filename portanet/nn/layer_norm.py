@@ -1,4 +1,4 @@
-"""Normalisations within each sample: the same in training and in inference, for any batch size."""
+"""Normalizations within each sample: the same in training and in inference, for any batch size."""
 
 from collections.abc import Sequence
 from math import prod
@@ -26,7 +26,7 @@ class _SampleNorm(Layer):
         raise NotImplementedError
 
     def vjp(self, x: Array, ctx: Context) -> tuple[Array, Pullback]:
-        """Return y and the pullback, which keeps the normalised x and the scales."""
+        """Return y and the pullback, which keeps the normalized x and the scales."""
         params, needs_input_grad = self.own_params, ctx.needs_input_grad
         xp, shape = self.accept(x, *params.values()).xp, tuple(x.shape)
         split, within, spread, sharing = self._layout(shape)
@@ -34,11 +34,11 @@ class _SampleNorm(Layer):
         spreads = {n: xp.reshape(p, spread) for n, p in params.items()}
         weight, bias = spreads.get("weight"), spreads.get("bias")
 
-        centred = xp.reshape(x, split)
-        centred = centred - total(xp, centred, *within) / count
-        var = total(xp, centred * centred, *within) / count
+        centered = xp.reshape(x, split)
+        centered = centered - total(xp, centered, *within) / count
+        var = total(xp, centered * centered, *within) / count
         inverse = 1.0 / xp.sqrt(var + self.eps)
-        normal = centred * inverse
+        normal = centered * inverse
         y = xp.reshape(normal, shape)
         if weight is not None:
             y = y * weight
@@ -63,7 +63,7 @@ class _SampleNorm(Layer):
 
 
 class LayerNorm(_SampleNorm):
-    """Normalisation over the last axes: y = w (x − mean) / √(var + eps) + b.
+    """Normalization over the last axes: y = w (x − mean) / √(var + eps) + b.
 
     Mean and var (biased) are those of each sample, or of each position in it. With
     n = (x − mean) / √(var + eps) and d = w dy: dx = (d − mean(d) − n mean(d n)) / √(var + eps),
@@ -112,11 +112,11 @@ class LayerNorm(_SampleNorm):
 
 
 class GroupNorm(_SampleNorm):
-    """Normalisation over groups of channels: y = w (x − mean) / √(var + eps) + b.
+    """Normalization over groups of channels: y = w (x − mean) / √(var + eps) + b.
 
     Mean and var (biased) are those of each sample's C/G channels of a group, over all their
     positions; w and b belong to channels. Gradients are those of `LayerNorm`. One group is a
-    layer normalisation of the whole sample, C groups are an instance normalisation. A group of a
+    layer normalization of the whole sample, C groups are an instance normalization. A group of a
     single number has no spread: it becomes 0, then b (in training, PyTorch refuses it).
 
     Args:
@@ -157,7 +157,7 @@ class GroupNorm(_SampleNorm):
 
 
 class InstanceNorm(GroupNorm):
-    """A normalisation of each channel of each sample by itself: `GroupNorm` with a channel a group.
+    """A normalization of each channel of each sample by itself: `GroupNorm` with a channel a group.
 
     PyTorch's `momentum` and `track_running_stats`, which are rarely used, are not there.
     """
@@ -180,7 +180,7 @@ class InstanceNorm(GroupNorm):
 
 
 class InstanceNorm2d(InstanceNorm):
-    """Normalisation of each channel of each image: y = w (x − mean) / √(var + eps) + b.
+    """Normalization of each channel of each image: y = w (x − mean) / √(var + eps) + b.
 
     Mean and var (biased) are those of a channel of one image, over its pixels; in training and in
     inference alike. It is ``GroupNorm(C, C, affine=False)``, whose gradients it has.
@@ -199,7 +199,7 @@ class InstanceNorm2d(InstanceNorm):
 
 
 class InstanceNorm1d(InstanceNorm):
-    """Normalisation of each channel of each sequence: y = w (x − mean) / √(var + eps) + b.
+    """Normalization of each channel of each sequence: y = w (x − mean) / √(var + eps) + b.
 
     Arguments and gradients are those of `InstanceNorm2d`.
 

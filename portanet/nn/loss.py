@@ -1,22 +1,22 @@
-"""Losses: one number for a batch, and its gradient by the scores."""
+"""Losses: one number for a batch, and its gradient with respect to the scores."""
 
 from math import inf
 from numbers import Real
 from typing import Any, NoReturn, Protocol
 
 from portanet.backend import Array, backend_of, dtype_name
-from portanet.checks import Named, word
+from portanet.checks import CheckedOptions, word
 from portanet.overriding import check_override
 
 
 class LossPullback(Protocol):
-    """The derivative of one call: from the gradient by the value to the one by the scores."""
+    """The derivative of one call: from the value's gradient to the scores'."""
 
     def __call__(self, dvalue: float | Array = 1.0) -> Array:
         """Return dscores."""
 
 
-class Loss(metaclass=Named):
+class Loss(metaclass=CheckedOptions):
     """A loss L(scores, target) = Σₙ wₙ ℓ(scoresₙ, targetₙ) / normalizer.
 
     `sample_weight` (N,) holds the w, by default 1. The normalizer is by default the batch's own, so
@@ -98,7 +98,7 @@ class Loss(metaclass=Named):
         return value
 
     def backward(self, dvalue: float | Array = 1.0) -> Array:
-        """Return the gradient of the last `forward` by the scores.
+        """Return the gradient of the last `forward` with respect to the scores.
 
         `dvalue` is a number; where `reduction` is "none", it may be an array as the value.
         """

@@ -24,7 +24,7 @@ class Parameter:
         weight: Initialization | None = None,
         bias: Initialization | None = None,
     ) -> Array:
-        """Return it drawn; `weight` and `bias` replace the initialisations of weighted sums."""
+        """Return it drawn; `weight` and `bias` replace the initializations of weighted sums."""
         override = (weight if len(self.shape) > 1 else bias) if self.fan_in else None
         draw = self.init if override is None else override
         try:

@@ -1,4 +1,4 @@
-"""A line of pixels at another distance: each new one is a weighted sum of its neighbours.
+"""A line of pixels at another distance: each new one is a weighted sum of its neighbors.
 
 That is a matrix with one or two numbers in each row. Rows with the same numbers, which lie at equal
 distances as do their pixels, are done at once: to double a line takes four slices. Distances are
@@ -6,13 +6,15 @@ fractions, so which rows these are, and on which pixel one lies, is no matter of
 """
 
 from collections.abc import Callable
-from fractions import Fraction
 from functools import lru_cache
 from math import floor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portanet.backend import Array
 from portanet.pooling import at
+
+if TYPE_CHECKING:  # importing it takes 5 ms
+    from fractions import Fraction
 
 Resampled = tuple[Array, Callable[[Array], Array]]  # the new pixels, and the pullback
 
@@ -25,8 +27,8 @@ class Scale(NamedTuple):
 
     before: int
     after: int
-    start: Fraction
-    step: Fraction
+    start: "Fraction"
+    step: "Fraction"
     between: bool
 
 
@@ -90,7 +92,7 @@ def runs(scale: Scale) -> tuple[Run, ...]:
 
 def _row(scale: Scale, i: int) -> tuple[int, tuple[float, ...]]:
     """Return the first pixel that pixel i is made of, and the weights of it and the next."""
-    place = max(scale.start + i * scale.step, Fraction(0))
+    place = max(scale.start + i * scale.step, 0 * scale.step)
     first = min(floor(place), scale.before - 1)
     share = float(place - first)
     if not scale.between or share == 0.0 or first == scale.before - 1:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from portanet.nn.layer import Layer
 
 
-class Labelled(Protocol):
+class Labeled(Protocol):
     """What has a name for messages."""
 
     @property
@@ -29,7 +29,7 @@ def output(layer: "Layer", x: Array, ctx: "Context") -> "tuple[Array, Pullback]"
     return given
 
 
-def pulled(pullback: "Pullback", dy: Array, whose: Labelled) -> "tuple[Array, Gradients]":
+def pulled(pullback: "Pullback", dy: Array, whose: Labeled) -> "tuple[Array, Gradients]":
     """Return (dx, grads) of a pullback, or raise TypeError where it returns something else."""
     given = pullback(dy)
     if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict)):
@@ -37,12 +37,12 @@ def pulled(pullback: "Pullback", dy: Array, whose: Labelled) -> "tuple[Array, Gr
     return given
 
 
-def no_output(layer: Labelled, given: Any) -> TypeError:
+def no_output(layer: Labeled, given: Any) -> TypeError:
     """Return the error where a vjp returned no pair."""
     return TypeError(f"{layer.label}: vjp must return (y, pullback), got {kind(given)}")
 
 
-def no_gradients(whose: Labelled, given: Any) -> TypeError:
+def no_gradients(whose: Labeled, given: Any) -> TypeError:
     """Return the error where a pullback returned no pair."""
     return TypeError(f"{whose.label}: the pullback must return (dx, grads), got {kind(given)}")
 

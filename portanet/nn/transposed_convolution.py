@@ -96,8 +96,8 @@ class ConvTranspose2d(TransposedConvolution):
     """Two-dimensional transposed convolution: each pixel of x is spread over a window of y.
 
     y[n, o, i·stride + u·dilation − padding, …] = b[o] + Σ_{c, i, j, u, v} W[c, o, u, v] ·
-    x[n, c, i, j], where c runs over the input channels of o's group: the gradient of a `Conv2d`
-    from O to C channels with the same weight, by its input.
+    x[n, c, i, j], where c runs over the input channels of o's group: what the pullback of a
+    `Conv2d` from O to C channels with the same weight makes of x as its dy.
 
     Args:
         in_channels: channels of the input, C.
@@ -125,7 +125,7 @@ class ConvTranspose1d(OnSequences, TransposedConvolution):
     """One-dimensional transposed convolution: each place of x is spread over a window of y.
 
     y[n, o, i·stride + u·dilation − padding] = b[o] + Σ_{c, i, u} W[c, o, u] · x[n, c, i], where c
-    runs over the input channels of o's group: the gradient of a `Conv1d` by its input.
+    runs over the input channels of o's group: what a `Conv1d`'s pullback makes of x as its dy.
 
     Arguments are those of `ConvTranspose2d`; sizes are one number.
 

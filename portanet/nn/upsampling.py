@@ -1,8 +1,7 @@
 """Images and sequences of another size, by interpolation."""
 
-from fractions import Fraction
 from math import floor
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from portanet.backend import Array
 from portanet.checks import flag, integer, number, word
@@ -10,6 +9,9 @@ from portanet.im2col import absurd, batch_first, batch_last
 from portanet.nn.context import Context, Gradients, Pullback
 from portanet.nn.layer import Layer
 from portanet.nn.resampling import Scale, resampled
+
+if TYPE_CHECKING:  # importing it takes 5 ms
+    from fractions import Fraction
 
 AXES = {"nearest": ("L", "H, W"), "linear": ("L",), "bilinear": ("H, W",)}  # that modes are for
 
@@ -61,7 +63,7 @@ class Upsample(Layer):
         """Return y and the pullback, which keeps nothing of x."""
         xp, sequences = self.accept(x).xp, x.ndim == 3
         rows, columns = self._scales(tuple(x.shape))
-        # Columns first: of the many pixels afterwards, whole rows lie in one run of memory.
+        # Columns first: of the many pixels afterward, whole rows lie in one run of memory.
         images = batch_last(xp, xp.expand_dims(x, axis=2) if sequences else x)
         across, back_across = resampled(xp, images, columns, 1)
         y, back_down = resampled(xp, across, rows, 0)
@@ -93,12 +95,12 @@ class Upsample(Layer):
         if slip := absurd((1, *before)[-2:], (1, *after)[-2:]):  # type: ignore[arg-type]
             self.fail(slip)
         scales = map(self._scale, before, after, factors)
-        return (Scale(1, 1, Fraction(0), Fraction(1), False), *scales)[-2:]  # type: ignore[return-value]
+        return (Scale(1, 1, _fraction(0), _fraction(1), False), *scales)[-2:]  # type: ignore[return-value]
 
-    def _scale(self, before: int, after: int, factor: Fraction) -> Scale:
-        start, step, between = Fraction(0), 1 / factor, self.mode != "nearest"
+    def _scale(self, before: int, after: int, factor: "Fraction") -> Scale:
+        start, step, between = _fraction(0), 1 / factor, self.mode != "nearest"
         if self.align_corners:
-            step = Fraction(before - 1, max(after - 1, 1))
+            step = _fraction(before - 1) / max(after - 1, 1)
         elif between:
             start = (step - 1) / 2
         return Scale(before, after, start, step, between)
@@ -115,6 +117,8 @@ def each(given: Any, axes: int = 1) -> tuple[Any, ...]:
     return tuple(given) if isinstance(given, tuple | list) else (given,) * axes
 
 
-def _fraction(value: float) -> Fraction:
+def _fraction(value: float) -> "Fraction":
     """Return the fraction that was meant: 0.1 is none that a float can hold."""
+    from fractions import Fraction
+
     return Fraction(float(value)).limit_denominator(10**6)

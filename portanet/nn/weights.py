@@ -49,7 +49,7 @@ class Weights(ParameterTree):
 
         Each parameter is keyed by the seed and its dotted name, so the same network starts the same
         everywhere; ``seed=None`` takes fresh entropy. `weight` and `bias` replace the layers' own
-        initialisations of weighted sums (linear, convolution); a normalisation's scale and shift,
+        initializations of weighted sums (linear, convolution); a normalization's scale and shift,
         PReLU's slopes and an embedding's vectors keep theirs; a number stands for `Constant`.
         Returns the layer.
 

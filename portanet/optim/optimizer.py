@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from portanet.backend import Array, Backend, backend_of
-from portanet.checks import Named, flag, instance, listed
+from portanet.checks import CheckedOptions, flag, instance, listed
 from portanet.nn.layer import Layer
 from portanet.optim.group import Common, FixedKeys, Group, Hyper, closest, lies_in
 from portanet.optim.match import matched
@@ -15,7 +15,7 @@ from portanet.overriding import check_override
 from portanet.words import ALIASES
 
 
-class Optimizer(metaclass=Named):
+class Optimizer(metaclass=CheckedOptions):
     """Changes a model's parameters by their gradients: ``optimizer.step(grads)``.
 
     Every optimizer takes these, beside its own hyperparameters.
@@ -28,7 +28,7 @@ class Optimizer(metaclass=Named):
             parameter is in one group, that of the longest name that fits. What the group leaves
             out is the optimizer's own, never that of a group around it. Schedules start from each
             group's own rate.
-        decay_bias: False leaves biases, and the scales and shifts of normalisations, out of
+        decay_bias: False leaves biases, and the scales and shifts of normalizations, out of
             `weight_decay`: all parameters of less than two dimensions.
 
     A subclass passes its hyperparameters and the options above to ``super().__init__``, names in

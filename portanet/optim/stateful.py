@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from portanet.checks import Named
+from portanet.checks import CheckedOptions
 
 
-class Stateful(metaclass=Named):
+class Stateful(metaclass=CheckedOptions):
     """Something with a state of plain numbers; by default it has none.
 
     A class that keeps some overrides both methods.

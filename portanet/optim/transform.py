@@ -93,7 +93,7 @@ class L1(Transform):
         alpha: the weight of the penalty.
         dead_zone: leave out weights with |w| ≤ alpha, which the penalty would push back and forth
             over 0.
-        bias: whether parameters of less than two dimensions (biases, scales, shifts) are penalised.
+        bias: whether parameters of less than two dimensions (biases, scales, shifts) are penalized.
 
     Source: Tibshirani, "Regression shrinkage and selection via the lasso", 1996.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AveragedWeights(Callback):
-    """Keeps a running mean of the parameters, which often generalises better than the last ones.
+    """Keeps a running mean of the parameters, which often generalizes better than the last ones.
 
     After each step m ← m + (1 − decay) (p − m), beginning with m = p after the first; with
     ``decay=None`` m is the mean of all steps, m ← m + (p − m) / n. Training goes on with p::

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from portanet.backend import Array, Backend, backend_of
-from portanet.registry import place
+from portanet.registry import find_backend
 
 NO_BATCH = (
     "the data gave no batch: it is empty, or an iterator, which can be used only once; "
@@ -43,7 +43,7 @@ def is_arrays(data: Any) -> bool:
 
 def as_array(backend: Backend, part: Any) -> Any:
     """Return a part as an array: where it is, if it is one, else on the backend."""
-    return backend.asarray(part) if place(part) is None else part
+    return backend.asarray(part) if find_backend(part) is None else part
 
 
 def bring(backend: Backend, array: Any) -> Array:

@@ -5,14 +5,14 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 from portanet.backend import Array
-from portanet.checks import Named, flag, integer, listed, number, sign_of
+from portanet.checks import CheckedOptions, flag, integer, listed, number, sign_of
 from portanet.overriding import check_hooks
 
 if TYPE_CHECKING:
     from portanet.train.trainer import Trainer
 
 
-class Callback(metaclass=Named):
+class Callback(metaclass=CheckedOptions):
     """Called by a Trainer; a subclass overrides what it needs.
 
     A callback ends the run after the current step by setting ``trainer.stop_training = True``. One
@@ -120,7 +120,7 @@ class EarlyStopping(Callback):
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
         """Forget earlier runs; raise ValueError where the quantity will not be there."""
-        known = trainer._place.quantities
+        known = trainer._run.quantities
         if self.monitor not in known:
             raise ValueError(
                 f"EarlyStopping watches {self.monitor!r}, but there are {', '.join(known)}; a "

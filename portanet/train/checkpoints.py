@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from portanet.checks import Named, integer
+from portanet.checks import CheckedOptions, integer
 from portanet.checks import path as as_path
 from portanet.durable import replacing, write_whole
 from portanet.storage import CheckpointError, pack, read_state, write_tensors
@@ -30,7 +30,7 @@ PARTS = (  # of a run's state
 )
 
 
-class Checkpoints(metaclass=Named):
+class Checkpoints(metaclass=CheckedOptions):
     """Where and how often a run is saved: ``fit(…, checkpoint=Checkpoints("run", steps=1000))``.
 
     Args:

@@ -1,6 +1,5 @@
 """A table of a run's epochs that other programs can read while it goes."""
 
-import csv
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -75,6 +74,8 @@ def _rows(history: History, first: int) -> Iterator[list[Any]]:
 
 
 def _text(rows: Iterable[list[Any]]) -> str:
+    import csv
+
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

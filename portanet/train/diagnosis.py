@@ -63,7 +63,7 @@ def diagnosis(model: Layer, loss: Loss, batches: list[Batch], key: Key) -> str:
     return "its numbers are not finite"
 
 
-def is_spoilt(model: Layer) -> bool:
+def is_spoiled(model: Layer) -> bool:
     """Say whether a parameter or a buffer is not finite; this waits for the device."""
     return not all_finite([*model.params.values(), *model.buffers.values()])
 

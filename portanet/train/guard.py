@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from portanet.backend import Array
 from portanet.nn.context import Gradients
-from portanet.train.diagnosis import all_finite, is_spoilt
+from portanet.train.diagnosis import all_finite, is_spoiled
 
 if TYPE_CHECKING:
     from portanet.train.trainer import Trainer
@@ -50,7 +50,7 @@ class Guard:
         self._trainer, self._mode = trainer, trainer.on_nan
         self._at_once = not trainer.model.backend.asynchronous and self._mode != "skip"
         self._hypers: list[Hypers] = []  # of the steps since the last good state
-        part = trainer._place.unfinished  # the epoch that the run goes on with
+        part = trainer._run.unfinished  # the epoch that the run goes on with
         self._good: dict[str, Any] = part.good if part is not None else {}
         if part is not None and not part.good:
             self.keep(part)
@@ -116,7 +116,7 @@ class Guard:
         fresh = part.sums.rows()[part.settled :]
         skips = self._mode == "skip"
         fine = all(skips if row.get("undone") else isfinite(row["loss"]) for row in fresh)
-        fine = fine and not is_spoilt(self._trainer.model)
+        fine = fine and not is_spoiled(self._trainer.model)
         if not fine and self._mode == "rollback":
             self._restore()
             for row in fresh:

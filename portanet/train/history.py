@@ -124,14 +124,14 @@ class History:
         all_axes = figure.subplots(1, len(quantities), squeeze=False)[0]
         epochs, shown = range(1, len(self) + 1), {}
         for axes, quantity in zip(all_axes, quantities, strict=True):
-            # Colours of Okabe and Ito, which colour-blind readers can tell apart.
-            for prefix, label, style, colour in (
+            # Colors of Okabe and Ito, which color-blind readers can tell apart.
+            for prefix, label, style, color in (
                 ("", "training", "o-", "#0072B2"),
                 ("val_", "validation", "s--", "#D55E00"),
             ):
                 if prefix + quantity in self.epochs:
                     column = self.epochs[prefix + quantity]
-                    (shown[label],) = axes.plot(epochs, column, style, color=colour, label=label)
+                    (shown[label],) = axes.plot(epochs, column, style, color=color, label=label)
             axes.set(xlabel="epoch", ylabel=quantity, title=f"{quantity} by epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.3)

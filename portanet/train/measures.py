@@ -3,7 +3,7 @@
 from typing import Any
 
 from portanet.backend import Array, backend_of, dtype_name
-from portanet.checks import Named, integer
+from portanet.checks import CheckedOptions, integer
 from portanet.nn.class_loss import indices
 
 Judged = Array | tuple[Array, Array]  # alone, or with what counts
@@ -29,7 +29,7 @@ def accuracy(scores: Array, target: Array, ignore_index: int | None = None) -> J
     return _counted(xp, xp.argmax(scores, axis=1) == labels, scores, labels, ignore_index)
 
 
-class TopKAccuracy(metaclass=Named):
+class TopKAccuracy(metaclass=CheckedOptions):
     """1 where fewer than k scores are above that of the target's class, else 0.
 
     Reported as ``"top_5_accuracy"``, with the k that it has.

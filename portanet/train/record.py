@@ -21,7 +21,7 @@ def record(trainer: "Trainer", logs: dict[str, float], validated: bool) -> dict[
     late = trainer.monitor in added
     trainer.history.append(logs)
     trainer.epoch += 1
-    trainer._place.unfinished = None
+    trainer._run.unfinished = None
     if validated and not late:
         _judge(trainer, logs)
     if schedule is not None and not added:

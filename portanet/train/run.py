@@ -12,7 +12,7 @@ from portanet.optim.schedule import Schedule
 from portanet.random import Key
 from portanet.train.batch import NO_BATCH
 from portanet.train.checkpoints import Checkpoints
-from portanet.train.diagnosis import all_finite, diagnosis, is_spoilt
+from portanet.train.diagnosis import all_finite, diagnosis, is_spoiled
 from portanet.train.guard import Guard, Hypers
 from portanet.train.history import History
 from portanet.train.interrupt import Interrupt
@@ -50,7 +50,7 @@ class Run:
         `resumed` is the state that the run goes on from, where it does.
         """
         trainer = self.trainer
-        trainer._place.folder = None if checkpoints is None else checkpoints.folder.resolve()
+        trainer._run.folder = None if checkpoints is None else checkpoints.folder.resolve()
         trainer.model.backend.prepare_training()
         trainer._call("on_fit_begin")
         if resumed is not None:
@@ -74,8 +74,8 @@ class Run:
                     ended = self._train_epoch() and self._end_epoch()
                     self._save(best=ended)
             finally:  # whoever looks for an error wants the losses that led to it
-                if trainer._place.unfinished is not None:
-                    trainer._place.unfinished.record(trainer.history)
+                if trainer._run.unfinished is not None:
+                    trainer._run.unfinished.record(trainer.history)
             if self.interrupt.requested:
                 self.shown.interrupted(self.interrupt.requested, trainer.step)
             trainer.history.interrupted = self.interrupt.requested
@@ -90,15 +90,15 @@ class Run:
         """Whether there is still something to train."""
         trainer = self.trainer
         within = trainer.epoch < self.last_epoch and trainer.step < self.last_step
-        return trainer._place.unfinished is not None or (within and not trainer.stop_training)
+        return trainer._run.unfinished is not None or (within and not trainer.stop_training)
 
     def _train_epoch(self) -> bool:
         """Train to the end of the epoch and return True, or False where it was interrupted."""
         trainer, accumulate = self.trainer, self.accumulate
-        part = trainer._place.unfinished
+        part = trainer._run.unfinished
         if part is None:
             sums = Sums(trainer.model.backend, trainer.loss.reduction)
-            part = trainer._place.unfinished = Unfinished(sums)
+            part = trainer._run.unfinished = Unfinished(sums)
             trainer._call("on_epoch_begin", trainer.epoch)
             self.guard.keep(part)
         left = None if self.last_step == inf else int(self.last_step - trainer.step)
@@ -184,13 +184,13 @@ class Run:
             self.guard.hyper = hyper
             trainer.optimizer.step(grads)
             self._count(part, numbers)
-        if is_spoilt(model):
+        if is_spoiled(model):
             return "by then a parameter or a buffer is not finite"
         return "by then something was not finite which is, done again; does a callback change it?"
 
     def _end_epoch(self) -> bool:
         """Validate, record, tell the schedule and the callbacks; False where interrupted before."""
-        trainer, part = self.trainer, self.trainer._place.unfinished
+        trainer, part = self.trainer, self.trainer._run.unfinished
         assert part is not None
         part.record(trainer.history)
         logs = part.logs()
@@ -217,7 +217,7 @@ class Run:
 
     def _finish(self) -> None:
         """Note that this call of `fit` is done; where that cannot be saved, it is not."""
-        place = self.trainer._place
+        place = self.trainer._run
         place.calls, place.running = place.calls + 1, False
         try:
             self._save()
@@ -227,7 +227,7 @@ class Run:
 
     def _save(self, best: bool = False) -> None:
         """Write a checkpoint; `best` gives it that name, too, where the last epoch is the best."""
-        trainer, part = self.trainer, self.trainer._place.unfinished
+        trainer, part = self.trainer, self.trainer._run.unfinished
         if self.checkpoints is None:
             return
         if part is not None:

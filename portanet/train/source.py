@@ -209,7 +209,7 @@ class Source:
     def _scores(self, x: Any) -> Array:
         """Return the model's scores of two samples; it is run on them once."""
         if self._few is None:
-            few = bring(self._backend, two_of(x))  # one would not do for every normalisation
+            few = bring(self._backend, two_of(x))  # one would not do for every normalization
             scores, _ = output(self._model, few, Context(needs_pullback=False))
             if tuple(scores.shape[:1]) != tuple(few.shape[:1]):
                 raise ValueError(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def state_of(trainer: "Trainer", callbacks: bool = True) -> dict[str, Any]:
     """Return copies of everything that decides how a run goes on; see `Trainer.state_dict`."""
-    place, best, schedule = trainer._place, trainer.best, trainer.schedule
+    place, best, schedule = trainer._run, trainer.best, trainer.schedule
     unfinished = place.unfinished
     if unfinished is not None:
         unfinished.record(trainer.history)
@@ -92,7 +92,7 @@ def _restore(trainer: "Trainer", state: Mapping[str, Any]) -> None:
         best["value"],
         {name: backend.asarray(array) for name, array in best["weights"].items()},
     )
-    place = trainer._place
+    place = trainer._run
     place.unfinished = None
     if unfinished is not None:
         place.unfinished = Unfinished(Sums(backend, trainer.loss.reduction))
@@ -133,7 +133,7 @@ def saved_state(
 ) -> dict[str, Any] | None:
     """Return the state that `fit` is to go on from, or None where that is the present one."""
     if resume is None:
-        own = trainer._place.folder
+        own = trainer._run.folder
         if checkpoints and checkpoints.files() and checkpoints.folder.resolve() != own:
             raise ValueError(
                 f"{checkpoints.folder} holds checkpoints of an earlier run: resume='auto' goes on "
@@ -151,7 +151,7 @@ def saved_state(
     if checkpoints is None:
         raise ValueError("resume='auto' needs checkpoint=FOLDER")
     found = checkpoints.latest()
-    return found if found and call_of(found) >= trainer._place.calls else None
+    return found if found and call_of(found) >= trainer._run.calls else None
 
 
 def call_of(state: Mapping[str, Any]) -> int:
@@ -163,7 +163,7 @@ def go_on(
     trainer: "Trainer", state: Mapping[str, Any], checkpoints: Checkpoints | None, auto: bool
 ) -> bool:
     """Go on from a saved state; or return False where this call of `fit` is done already."""
-    place, given = trainer._place, _options(trainer)
+    place, given = trainer._run, _options(trainer)
     done = auto and call_of(state) > place.calls  # a later call has saved, and will go on from it
     if done and checkpoints is not None:
         state = checkpoints.end_of(place.calls + 1)
@@ -180,7 +180,7 @@ def go_on(
 
 def _options(trainer: "Trainer") -> dict[str, Any]:
     """Return the options that a saved run brings with it: the seed and the hyperparameters."""
-    options = {} if trainer._place.any_seed else {"the Trainer's seed": trainer.seed}
+    options = {} if trainer._run.any_seed else {"the Trainer's seed": trainer.seed}
     for name, group in trainer.optimizer.groups.items():
         options |= {f"{name}.{n}" if name else n: value for n, value in group.initial.items()}
     return options
@@ -199,7 +199,7 @@ def _warn_of_others(saved: dict[str, Any], given: dict[str, Any]) -> None:
 
 def begin(trainer: "Trainer", layout: dict[str, Any], resumed: bool) -> tuple[int, int]:
     """Begin a call of `fit`, or go on with one; return its first epoch and step."""
-    place = trainer._place
+    place = trainer._run
     if not resumed:
         if place.unfinished is not None:  # an epoch that was interrupted is over, if it had begun
             trainer.epoch += place.unfinished.steps > 0

@@ -117,7 +117,7 @@ def gradients(
 
 
 def gradients_alone(model: Layer, loss: Loss, batch: Batch, key: Key, samples: int) -> Gradients:
-    """Return the gradients by a batch's first samples, whole, and change nothing."""
+    """Return the gradients for a batch's first samples, taken whole, and change nothing."""
     x, y, weight = (None if part is None else part[:samples, ...] for part in batch)
     scores, pullback = model.vjp(x, Context(True, key, needs_input_grad=False))
     return pullback(loss.vjp(scores, y, weight)[1]())[1]

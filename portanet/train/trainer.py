@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from portanet.backend import Array
-from portanet.checks import Named, flag, instance, listed, one_of_them, sign_of, word
+from portanet.checks import CheckedOptions, checks_options, flag, instance, listed, sign_of, word
 from portanet.checks import path as as_path
 from portanet.nn.layer import Layer
 from portanet.nn.loss import Loss
@@ -27,15 +27,15 @@ from portanet.train.run import Run
 from portanet.train.source import Source
 from portanet.train.state import begin, go_on, restore, saved_state, state_of
 from portanet.train.step import evaluation, joined, prediction
-from portanet.train.unfinished import Place
+from portanet.train.unfinished import RunState
 
 
-class Trainer(metaclass=Named):
+class Trainer(metaclass=CheckedOptions):
     """Trains a model: ``Trainer(model, loss, optimizer).fit((x, y), epochs=5, batch_size=128)``.
 
     Args:
         model: what is trained, on whatever backend its parameters live.
-        loss: what is minimised.
+        loss: what is minimized.
         optimizer: changes the model's parameters; made for the same model.
         schedule: sets the optimizer's rate before each step.
         metrics: what is reported beside the loss: ``"accuracy"``, ``"mae"``, …, or functions
@@ -83,14 +83,14 @@ class Trainer(metaclass=Named):
         self.on_nan = word("on_nan", on_nan, *MODES)
         self.epoch, self.step = 0, 0  # epochs and updates done
         self.stop_training = False
-        self._place = Place(any_seed=seed is None)
+        self._run = RunState(any_seed=seed is None)
 
     @property
     def monitor(self) -> str:
         """What the best epoch is chosen by; another one needs another Trainer."""
         return self._monitor
 
-    @one_of_them
+    @checks_options
     @one_at_a_time
     def fit(
         self,
@@ -141,7 +141,7 @@ class Trainer(metaclass=Named):
         extent = Extent.of(epochs, steps, joined(accumulate, self.loss))
         checkpoints, progress = Checkpoints.of(checkpoint), flag("progress", progress)
         self.optimizer.check_model(self.model)
-        state, place = saved_state(self, checkpoints, resume), self._place
+        state, place = saved_state(self, checkpoints, resume), self._run
         if state is not None and not go_on(self, state, checkpoints, resume == "auto"):
             return self.history
         cut = {"batch_size": batch_size, "accumulate": accumulate, "shuffle": shuffle}
@@ -165,7 +165,7 @@ class Trainer(metaclass=Named):
         run = Run(self, source, validation, schedule, accumulate, *end, progress)
         return run.execute(checkpoints, state)
 
-    @one_of_them
+    @checks_options
     def evaluate(
         self, data: Any, *, batch_size: int | None = None, sample_weight: Array | None = None
     ) -> dict[str, float]:
@@ -174,7 +174,7 @@ class Trainer(metaclass=Named):
         with Team(self.model.backend, self.model, self.loss) as team:
             return evaluation(self.model, self.loss, source.batches(0), self.metrics, team)
 
-    @one_of_them
+    @checks_options
     def predict(self, x: Any, *, batch_size: int | None = None) -> Array:
         """Return the model's scores for all samples, in inference mode, on its backend.
 
@@ -189,8 +189,8 @@ class Trainer(metaclass=Named):
 
         `history.steps` has it, too, when the epoch has ended. NaN before the first step.
         """
-        if self._place.unfinished is not None:
-            self._place.unfinished.record(self.history)
+        if self._run.unfinished is not None:
+            self._run.unfinished.record(self.history)
         return (self.history.steps["loss"] or [nan])[-1]
 
     def restore_best(self) -> Best:

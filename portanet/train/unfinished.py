@@ -67,7 +67,7 @@ class Unfinished:
 
 
 @dataclass
-class Place:
+class RunState:
     """Where a trainer is in its run, from one call of `fit` to the next."""
 
     unfinished: Unfinished | None = None  # the epoch in hand

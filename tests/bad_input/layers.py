@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (a table: a line for each bad call)
-"""Bad options of layers, initialisations and what layers are made of: who refuses which, and how.
+"""Bad options of layers, initializations and what layers are made of: who refuses which, and how.
 
 Bad inputs are the same for every layer, and are in `test_every_layer.py`.
 """
@@ -135,7 +135,7 @@ LINES = [
     ("nn.ZeroPad2d", lambda: nn.ZeroPad2d(10**9), ValueError, "ZeroPad2d: padding must be at most 1048576 on each side, got 1000000000"),
     ("nn.ReflectionPad2d", lambda: nn.ReflectionPad2d((1, 1, 1.5, 1)), TypeError, "padding must be an int, got 1.5"),
     ("nn.ReplicationPad2d", lambda: nn.ReplicationPad2d(None), TypeError, "padding must be an int, got None"),
-    # --- normalisations ---
+    # --- normalizations ---
     ("nn.BatchNorm1d", lambda: nn.BatchNorm1d(0), ValueError, "num_features must be at least 1, got 0"),
     ("nn.BatchNorm1d", lambda: nn.BatchNorm1d(3, momentum=2), ValueError, "momentum must be in [0, 1], got 2"),
     ("nn.BatchNorm1d", lambda: nn.BatchNorm1d(3, eps=-1), ValueError, "eps must be in [0, inf], got -1"),
@@ -269,7 +269,7 @@ LINES = [
     ("nn.Layer.to", lambda: pair().to("cuda"), pn.BackendError, "CUDA devices are those of cupy, and of torch with device='cuda'"),
     ("nn.Layer.to", lambda: pair().to(3), TypeError, "backend must be a name or a Backend, got 3"),
     ("nn.Layer.to", lambda: pair().to(dtype="float16"), ValueError, "dtype must be 'float32' or 'float64', got 'float16'"),
-    # --- initialisations ---
+    # --- initializations ---
     ("nn.Constant", lambda: nn.Constant(NAN), ValueError, "value must be in [-inf, inf], got nan"),
     ("nn.Constant", lambda: nn.Constant("a"), TypeError, "value must be a number, got 'a'"),
     ("nn.Zeros", lambda: nn.Zeros(1.0), TypeError, "Zeros takes no arguments, got 1.0"),

@@ -23,8 +23,8 @@ from portanet.data import (
 from portanet.data.affine import resample
 
 KEY = pn.Key(7)
-GREY = np.random.default_rng(1).random((5, 1, 6, 7))
-COLOURS = np.random.default_rng(2).random((5, 3, 5, 4))
+GRAY = np.random.default_rng(1).random((5, 1, 6, 7))
+COLORS = np.random.default_rng(2).random((5, 3, 5, 4))
 
 
 # --- beside loops over pixels ---------------------------------------------------------------------
@@ -81,10 +81,10 @@ def lit(transform, image, u):
 def turned(image, degrees, scale=1.0, shift=0j, fill=0.0):
     """Turn clockwise, scale, shift: in the plane of complex numbers, rightwards and downwards."""
     c, h, w = image.shape
-    centre = complex(w - 1, h - 1) / 2
+    center = complex(w - 1, h - 1) / 2
 
     def value(i, j):
-        source = (complex(j, i) - centre - shift) / (scale * exp(1j * pi * degrees / 180)) + centre
+        source = (complex(j, i) - center - shift) / (scale * exp(1j * pi * degrees / 180)) + center
         total, weights = np.zeros(c), 0.0
         for k in range(h):
             for m in range(w):
@@ -131,7 +131,7 @@ every_case = pytest.mark.parametrize(
     ("transform", "reference"), CASES, ids=[repr(transform) for transform, _ in CASES]
 )
 every_transform = pytest.mark.parametrize("transform", [case[0] for case in CASES], ids=repr)
-both = pytest.mark.parametrize("images", [GREY, COLOURS], ids=["grey", "colours"])
+both = pytest.mark.parametrize("images", [GRAY, COLORS], ids=["gray", "colors"])
 
 
 def test_every_transform_has_a_case():
@@ -155,18 +155,18 @@ def test_transforms(transform, reference, images, place):
 
 @every_transform
 def test_both_dtypes_change_alike(transform, library):
-    wide = transform(library.array(COLOURS), KEY)
+    wide = transform(library.array(COLORS), KEY)
     place = library.select("float32")
-    narrow = transform(place.array(COLOURS), KEY)
+    narrow = transform(place.array(COLORS), KEY)
     place.check(narrow, wide.shape)
     np.testing.assert_allclose(place.host(narrow), place.host(wide), rtol=1e-4, atol=1e-5)
 
 
 @every_transform
 def test_the_order_in_memory_does_not_matter(transform, library):
-    x = library.array(np.moveaxis(COLOURS, 0, 3).copy())
+    x = library.array(np.moveaxis(COLORS, 0, 3).copy())
     y = transform(library.backend.xp.permute_dims(x, (3, 0, 1, 2)), KEY)
-    expected = transform(library.array(COLOURS), KEY)
+    expected = transform(library.array(COLORS), KEY)
     np.testing.assert_allclose(library.host(y), library.host(expected), rtol=0, atol=1e-14)
 
 
@@ -185,7 +185,7 @@ EVERYTHING = Compose(
 
 @pytest.mark.parametrize("transform", [*(case[0] for case in CASES), EVERYTHING], ids=repr)
 def test_a_key_gives_the_same_images_each_time_and_in_parts(transform, library):
-    x = library.array(GREY)
+    x = library.array(GRAY)
     whole = library.host(transform(x, KEY))
     np.testing.assert_array_equal(library.host(transform(x, KEY)), whole)
     np.testing.assert_array_equal(library.host(transform(x, KEY, 0)), whole)
@@ -198,7 +198,7 @@ def test_a_key_gives_the_same_images_each_time_and_in_parts(transform, library):
 
 
 def test_samples_differ():
-    same = np.broadcast_to(GREY[:1], GREY.shape)
+    same = np.broadcast_to(GRAY[:1], GRAY.shape)
     rows = EVERYTHING(same, KEY).reshape(5, -1)
     assert len({tuple(row) for row in rows.tolist()}) == 5
 
@@ -232,14 +232,14 @@ def test_compose_gives_each_transform_a_key_of_its_own():
     ids=repr,
 )
 def test_without_a_change_images_come_back_as_they_are(transform, place):
-    y = transform(place.array(GREY), KEY)
-    np.testing.assert_array_equal(place.host(y), place.host(place.array(GREY)))
+    y = transform(place.array(GRAY), KEY)
+    np.testing.assert_array_equal(place.host(y), place.host(place.array(GRAY)))
 
 
 def test_whole_pixels_are_shifted_without_interpolation(place):
     shifts = [(-2, 1), (0, -1), (3, 0), (-9, 2), (1, 5)]  # down, right
     matrices = np.array([[[1.0, 0.0, -right], [0.0, 1.0, -down]] for down, right in shifts])
-    x = place.array(GREY)
+    x = place.array(GRAY)
     y = place.host(resample(x, matrices, fill=0.3))
     surrounded = np.pad(place.host(x), ((0, 0), (0, 0), (9, 9), (9, 9)), constant_values=0.3)
     if place.dtype == "float32":
@@ -262,13 +262,13 @@ def test_quarter_turns_move_pixels(size, degrees, turns, place):
 
 
 def test_a_quarter_turn_is_a_transposition_and_a_flip():
-    x = GREY[:, :, :, :6]
+    x = GRAY[:, :, :, :6]
     y = RandomRotation((90, 90))(x, KEY)
     np.testing.assert_allclose(y, np.swapaxes(x, 2, 3)[:, :, ::-1], atol=1e-14)
 
 
 def test_flips():
-    np.testing.assert_array_equal(RandomHorizontalFlip(1)(COLOURS, KEY), COLOURS[:, :, :, ::-1])
+    np.testing.assert_array_equal(RandomHorizontalFlip(1)(COLORS, KEY), COLORS[:, :, :, ::-1])
 
 
 # --- how often, how far ---------------------------------------------------------------------------
@@ -322,11 +322,11 @@ def test_how_images_are_turned_scaled_and_shifted():
     down, right = np.mgrid[-10.0:11, -10.0:11]
     x = np.broadcast_to(np.stack([right, down]), (2000, 2, 21, 21))
     y = RandomAffine((-10, 30), (0.1, 0.2), (0.8, 1.5), fill=np.e)(x, KEY)
-    centre, beside = y[:, 0, 10, 10] + 1j * y[:, 1, 10, 10], y[:, 0, 10, 11] + 1j * y[:, 1, 10, 11]
-    inverse = beside - centre  # of scale · exp(iφ)
+    center, beside = y[:, 0, 10, 10] + 1j * y[:, 1, 10, 10], y[:, 0, 10, 11] + 1j * y[:, 1, 10, 11]
+    inverse = beside - center  # of scale · exp(iφ)
     assert_spread(-np.angle(inverse, deg=True), -10, 30)
     assert_spread(1 / np.abs(inverse), 0.8, 1.5)
-    shift = -centre / inverse
+    shift = -center / inverse
     np.testing.assert_allclose(shift, np.round(shift.real) + 1j * np.round(shift.imag), atol=1e-9)
     for steps, most in ((shift.real, 2.1), (shift.imag, 4.2)):
         counts = np.bincount(np.round(steps).astype(int) + floor(most))

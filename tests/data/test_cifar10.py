@@ -37,7 +37,7 @@ def test_files(tmp_path, monkeypatch):
         np.testing.assert_array_equal(split[1], labels)
 
 
-def labelled(label, record):
+def labeled(label, record):
     """Return a change of a record's label."""
     at = record * cifar10.RECORD
     return lambda data: data[:at] + bytes([label]) + data[at + 1 :]
@@ -50,8 +50,8 @@ DAMAGES = [
     (lambda d: d[: 2 * 3073], f"expected {SIZE} bytes, .* got 6146"),
     (lambda d: d + b"!", f"expected {SIZE} bytes, .* got more"),
     (lambda d: d + d, f"expected {SIZE} bytes, .* got more"),
-    (labelled(10, 0), "labels must be 0 to 9, found 10 in record 0"),
-    (labelled(255, 2), "labels must be 0 to 9, found 255 in record 2"),
+    (labeled(10, 0), "labels must be 0 to 9, found 10 in record 0"),
+    (labeled(255, 2), "labels must be 0 to 9, found 255 in record 2"),
     (lambda d: tiny_cifar10()["data_batch_1.bin"], "is the same file as data_batch_1.bin"),
 ]
 
@@ -168,7 +168,7 @@ def test_download(publish, tmp_path, monkeypatch):
 
 def test_download_only_what_is_missing(publish, tmp_path):
     contents = tiny_cifar10()
-    mine = bytes(labelled(9, 0)(contents[TEST]))
+    mine = bytes(labeled(9, 0)(contents[TEST]))
     write(tmp_path / FOLDER, {TEST: mine})
     publish(archive(*official()))
     assert load_cifar10(tmp_path)[1][1][0] == 9

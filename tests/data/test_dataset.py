@@ -289,7 +289,7 @@ def test_missing_without_pooch(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("download", [True, False])
-def test_a_misspelt_root_is_not_created(download, tmp_path, monkeypatch):
+def test_a_misspelled_root_is_not_created(download, tmp_path, monkeypatch):
     wrong, file = tmp_path / "nonsense", tmp_path / "file"
     file.touch()
     for root in (wrong, wrong / "deeper", file):

@@ -133,7 +133,7 @@ def chunks(self, chunk_size):
     os._exit(77)
 requests.Response.iter_content = chunks
 """
-CRASHES = {  # for each, what is there afterwards
+CRASHES = {  # for each, what is there afterward
     ("files", "while the first comes"): (KILLED_AT, []),
     ("files", "before it has its name"): ("os.replace = lambda *where: os._exit(77)", []),
     ("files", "between two files"): (

@@ -83,8 +83,8 @@ def test_published_settings(two_layer):
     assert weight.std() == pytest.approx(1 / np.sqrt(3072 / 2), rel=0.01)
 
 
-def test_each_image_is_standardised(two_layer, data_folder):
-    """One of a single colour, too, which has no deviation."""
+def test_each_image_is_standardized(two_layer, data_folder):
+    """One of a single color, too, which has no deviation."""
     path = data_folder / "cifar-10-batches-bin" / "test_batch.bin"
     path.write_bytes(bytes([3]) + bytes([77]) * 3072 + path.read_bytes()[3073:])
     pn.set_backend("numpy")

@@ -161,7 +161,7 @@ def test_images_that_do_not_fit_are_one_message(mnist_cnn, tmp_path, capsys, ima
     np.savez(tmp_path / "own.npz", images=images, labels=labels)
     assert mnist_cnn.main(["--data", str(tmp_path / "own.npz"), "--backend", "numpy"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "own.npz: expected at least 10 grey images (N, 28, 28) with labels 0 to 9" in line
+    assert "own.npz: expected at least 10 gray images (N, 28, 28) with labels 0 to 9" in line
     assert got in line
 
 

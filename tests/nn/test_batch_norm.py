@@ -1,4 +1,4 @@
-"""What batch normalisation promises beside its gradients: statistics that hold their digits."""
+"""What batch normalization promises beside its gradients: statistics that hold their digits."""
 
 from typing import Any
 

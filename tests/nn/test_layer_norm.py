@@ -1,4 +1,4 @@
-"""Layer, group and instance normalisation: what is normalised, over what, and how exactly."""
+"""Layer, group and instance normalization: what is normalized, over what, and how exactly."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ def normalized(values: Any, axes: Any) -> Any:
     return (values - values.mean(axes, keepdims=True)) / values.std(axes, keepdims=True)
 
 
-def test_layer_norm_normalises_the_last_axes_of_each_sample(place: Any) -> None:
+def test_layer_norm_normalizes_the_last_axes_of_each_sample(place: Any) -> None:
     for shape, axes in (((6, 3, 2), (1, 2, 3)), ((3, 2), (2, 3)), (2, -1), ([2], -1)):
         y = nn.LayerNorm(shape, eps=0.0)(place.array(X))
         np.testing.assert_allclose(place.host(y), normalized(X, axes), rtol=1e-3, atol=1e-4)
 
 
-def test_group_norm_normalises_groups_of_neighbouring_channels(place: Any) -> None:
+def test_group_norm_normalizes_groups_of_neighboring_channels(place: Any) -> None:
     for groups in (1, 2, 3, 6):
         split = X.reshape(4, groups, 6 // groups, 3, 2)
         expected = normalized(split, (2, 3, 4)).reshape(X.shape)
@@ -29,7 +29,7 @@ def test_group_norm_normalises_groups_of_neighbouring_channels(place: Any) -> No
         np.testing.assert_allclose(place.host(y), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_instance_norm_normalises_each_channel_by_itself(place: Any) -> None:
+def test_instance_norm_normalizes_each_channel_by_itself(place: Any) -> None:
     for layer, x, axes in (
         (nn.InstanceNorm2d(6, eps=0.0), X, (2, 3)),
         (nn.InstanceNorm1d(6, eps=0.0), X[..., 0], -1),
@@ -38,7 +38,7 @@ def test_instance_norm_normalises_each_channel_by_itself(place: Any) -> None:
         np.testing.assert_allclose(y, normalized(x, axes), rtol=1e-3, atol=1e-4)
 
 
-def test_samples_are_normalised_by_themselves_in_both_modes(place: Any) -> None:
+def test_samples_are_normalized_by_themselves_in_both_modes(place: Any) -> None:
     for layer in (nn.LayerNorm((6, 3, 2)), nn.GroupNorm(3, 6), nn.InstanceNorm2d(6, affine=True)):
         assert not layer.couples_samples
         assert not layer.buffers

@@ -143,7 +143,7 @@ def test_what_is_rolled_back_does_not_depend_on_where_a_run_was_saved(
     assert saved[0] == saved[1] == saved[2]
 
 
-def test_parameters_that_only_a_checkpoint_finds_spoilt_are_rolled_back_as_without(tmp_path):
+def test_parameters_that_only_a_checkpoint_finds_spoiled_are_rolled_back_as_without(tmp_path):
     class Spoil(pn.Callback):
         def on_step_end(self, trainer, step):
             if step == 45:  # its loss was finite; that of the next is not
@@ -942,7 +942,7 @@ def test_a_full_disk_at_the_very_end_and_the_same_call_again(tmp_path, monkeypat
     run, write = trainer(), pn.Checkpoints.write
 
     def fail(self, trainer, best):
-        if not trainer._place.running:
+        if not trainer._run.running:
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(self, trainer, best)
 

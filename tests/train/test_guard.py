@@ -261,7 +261,7 @@ def test_the_mean_of_an_epoch_leaves_skipped_steps_out():
     assert history["loss"] == [pytest.approx(np.mean(losses[:1] + losses[2:]), rel=1e-6)]
 
 
-def test_parameters_that_a_callback_spoilt_cannot_be_skipped():
+def test_parameters_that_a_callback_spoiled_cannot_be_skipped():
     class Ruin(pn.Callback):
         def on_step_end(self, trainer, step):
             if step == BAD:

@@ -131,7 +131,7 @@ def test_where_nobody_reads_on_the_run_goes_its_way(
 
 
 def test_letters_that_a_console_lacks_do_not_end_a_run(monkeypatch: Any) -> None:
-    class Named(pn.Callback):
+    class CheckedOptions(pn.Callback):
         adds = ("größe",)
 
         def on_epoch_end(self, trainer: pn.Trainer, epoch: int, logs: dict[str, float]) -> None:
@@ -139,6 +139,6 @@ def test_letters_that_a_console_lacks_do_not_end_a_run(monkeypatch: Any) -> None
 
     console = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", console)
-    fit((X, Y), Named())
+    fit((X, Y), CheckedOptions())
     console.seek(0)
     assert "  gr??e 1.0000  " in console.read()

@@ -679,7 +679,7 @@ def test_an_error_in_the_validation_is_not_taken_for_an_interruption():
     assert trainer.step == 2
 
 
-def test_a_normalisation_without_running_statistics_can_be_trained():
+def test_a_normalization_without_running_statistics_can_be_trained():
     trainer = make(layers=(nn.BatchNorm1d(8, track_running_stats=False),))
     fit(trainer, epochs=2, batch_size=16)
     assert trainer.step == 8
